@@ -1,0 +1,101 @@
+"""How the process ends: normal exit, exception, Ctrl-C, SIGTERM, SIGHUP; and the line at the end of a run.
+
+What has ended is flushed within one budget; the program dies by the same signal or with the same status.
+The signals are armed at boot, on the main thread, through ``_signal`` (importing ``signal`` would cost
+modules), only over the default disposition, and so that the program never sees them.
+"""
+
+from __future__ import annotations
+
+import _signal
+import atexit
+import os
+
+from tracerun.agent import guard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+    from tracerun.settings import Settings
+
+SIGNALS = tuple(getattr(_signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(_signal, name))
+_real_signal: Callable[..., Any] = _signal.signal
+_real_getsignal: Callable[..., Any] = _signal.getsignal
+_exit = os._exit
+_getpid = os.getpid
+
+
+def arm(settings: Settings) -> None:
+    """Called at boot: the exits that a process can observe lead through us."""
+    atexit.register(_at_exit)
+    if settings.exporter != ("none",):
+        _arm_signals()
+
+
+def _arm_signals() -> None:
+    armed = []
+    for number in SIGNALS:
+        try:
+            if _real_getsignal(number) == _signal.SIG_DFL:
+                _real_signal(number, _on_signal)
+                armed.append(number)
+        except ValueError:  # not the main thread of the main interpreter
+            return
+    if armed:
+        _hide_from_program()
+
+
+def _hide_from_program() -> None:
+    """``signal.signal`` and ``signal.getsignal`` show what they would show without us."""
+
+    def signal(signalnum: int, handler: Any, /) -> Any:
+        wanted = _on_signal if handler == _signal.SIG_DFL and signalnum in SIGNALS else handler
+        previous = _real_signal(signalnum, wanted)
+        return _signal.SIG_DFL if previous is _on_signal else previous
+
+    def getsignal(signalnum: int, /) -> Any:
+        current = _real_getsignal(signalnum)
+        return _signal.SIG_DFL if current is _on_signal else current
+
+    signal.__doc__, getsignal.__doc__ = _real_signal.__doc__, _real_getsignal.__doc__
+    _signal.signal, _signal.getsignal = signal, getsignal  # type: ignore[assignment]
+
+
+def _on_signal(number: int, _: FrameType | None) -> None:
+    """Stands where the default disposition was: flush, then do what the default does."""
+    with guard.guarded("the flush at a signal"):
+        finish()
+    if _getpid() == 1:
+        return  # the kernel gives PID 1 no default disposition: without us the signal would have been ignored
+    _real_signal(number, _signal.SIG_DFL)
+    os.kill(_getpid(), number)
+
+
+def _at_exit() -> None:
+    with guard.guarded("the flush at exit"):
+        finish()
+    with guard.guarded("the line at the end of the run"):
+        from tracerun.agent import farewell  # noqa: PLC0415 - not needed before
+
+        farewell.say_goodbye()
+
+
+def finish() -> None:
+    """Flushes what has ended within the exit budget. A Ctrl-C meanwhile ends the flush at once, quietly."""
+    pipeline = _pipeline()
+    if pipeline is not None:
+        try:
+            pipeline.finish()
+        except KeyboardInterrupt:
+            pass
+
+
+def _pipeline() -> Any:
+    """The pipeline, if the SDK was ever set up; without loading anything."""
+    import sys  # noqa: PLC0415 - at exit only
+
+    sdk = sys.modules.get("tracerun.agent.sdk")
+    return None if sdk is None else sdk.State.pipeline

@@ -1,0 +1,104 @@
+"""The one guard: whatever happens in our code, the program goes on; and the one way to say something.
+
+Lines go straight to file descriptor 2: not through ``sys.stderr``, which programs replace, capture and
+close, and not through ``logging``, which is the program's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+PREFIX = "tracerun: "
+
+
+class _State:
+    """What the guard remembers of this process."""
+
+    raise_errors = False
+    debug = False
+    # Where the program starts with stderr closed, the descriptor's number may be a file of its own soon.
+    stderr_open = True
+    # What happened, for the report: (where, kind of error) to how often.
+    errors: dict[tuple[str, str], int] = {}  # noqa: RUF012 - one process, one state
+
+
+def configure(*, raise_errors: bool, debug: bool) -> None:
+    """Called once at boot: whether internal errors are raised (our tests), and whether tracebacks are shown."""
+    _State.raise_errors = raise_errors
+    _State.debug = debug
+    try:
+        os.fstat(2)
+    except OSError:
+        _State.stderr_open = False
+
+
+def say(line: str) -> None:
+    """Writes one line of ours to stderr. Never raises, never blocks on a Python-level buffer."""
+    if _State.stderr_open:
+        data = (PREFIX + line + "\n").encode("utf-8", "backslashreplace")
+        try:
+            os.write(2, data)
+        except OSError:  # a closed pipe or a full disk: there is nobody to tell
+            _State.stderr_open = False
+
+
+def stderr_is_terminal() -> bool:
+    """Whether somebody is reading along."""
+    try:
+        return _State.stderr_open and os.isatty(2)
+    except OSError:
+        return False
+
+
+def record(what: str, error: BaseException) -> None:
+    """Counts an error of ours; the first of its kind is said in one line."""
+    key = (what, type(error).__name__)
+    _State.errors[key] = _State.errors.get(key, 0) + 1
+    if _State.errors[key] == 1:
+        say(f"internal error in {what}: {type(error).__name__}: {_first_line(error)}; the program is not affected")
+        if _State.debug:
+            import traceback  # noqa: PLC0415 - only to debug tracerun itself
+
+            for line in traceback.format_exception(type(error), error, error.__traceback__):
+                for part in line.rstrip().splitlines():
+                    say(part)
+
+
+def _first_line(error: BaseException) -> str:
+    try:
+        lines = str(error).splitlines()
+    except Exception:  # noqa: BLE001 - an error whose own text fails is still an error to report
+        return "(no text)"
+    return lines[0][:200] if lines else "(no text)"
+
+
+class guarded:  # noqa: N801 - used like contextlib's functions; that module is not loaded at start-up
+    """``with guarded("SDK set-up"):`` swallows an ``Exception`` of ours, says so once and counts it.
+
+    ``BaseException`` passes, unless ``catch`` says otherwise: code of third parties may raise ``SystemExit``
+    at import. In our own tests the error is raised.
+    """
+
+    __slots__ = ("catch", "what")
+
+    def __init__(self, what: str, catch: type[BaseException] = Exception) -> None:
+        self.what = what
+        self.catch = catch
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if error is None or not isinstance(error, self.catch):
+            return False
+        if sys.is_finalizing():  # modules are half gone then: not worth a word
+            return True
+        record(self.what, error)
+        return not _State.raise_errors

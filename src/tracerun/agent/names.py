@@ -1,0 +1,57 @@
+"""Names that only installed packages can vouch for: propagators, samplers and exporters by entry point."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tracerun.values import EXPORTERS, PROPAGATORS, SAMPLERS
+
+if TYPE_CHECKING:
+    from tracerun.settings import Settings
+
+PROPAGATOR_GROUP = "opentelemetry_propagator"
+SAMPLER_GROUP = "opentelemetry_traces_sampler"
+EXPORTER_GROUP = "opentelemetry_traces_exporter"
+
+
+def load(group: str, name: str) -> Any:
+    """What an installed package registers under a name; ``LookupError`` where none does."""
+    from importlib import metadata  # noqa: PLC0415 - 30 ms, for names off the built-in lists only
+
+    for entry_point in metadata.entry_points(group=group):
+        if entry_point.name == name:
+            return entry_point.load()
+    raise LookupError(name)
+
+
+def _known(group: str) -> set[str]:
+    from importlib import metadata  # noqa: PLC0415 - as above
+
+    return {entry_point.name for entry_point in metadata.entry_points(group=group)}
+
+
+def unknown_names(settings: Settings) -> list[str]:
+    """One line for each name in the settings that neither tracerun nor an installed package knows."""
+    asked = [
+        ("OTEL_PROPAGATORS", PROPAGATOR_GROUP, settings.propagators, PROPAGATORS, "left out"),
+        ("OTEL_TRACES_EXPORTER", EXPORTER_GROUP, settings.exporter, EXPORTERS, "left out"),
+        (
+            "OTEL_TRACES_SAMPLER",
+            SAMPLER_GROUP,
+            (settings.sampler.partition(":")[0],),
+            SAMPLERS,
+            "using parentbased_always_on",
+        ),
+    ]
+    return [
+        unknown(variable, name, group, allowed, instead)
+        for variable, group, names, allowed, instead in asked
+        for name in names
+        if name not in allowed and name not in _known(group)
+    ]
+
+
+def unknown(variable: str, name: str, group: str, allowed: tuple[str, ...], instead: str) -> str:
+    """The line for a name that nobody knows."""
+    everything = ", ".join(dict.fromkeys((*allowed, *sorted(_known(group)))))
+    return f"{variable}: {name} is not built in, and no installed package has it; allowed: {everything}; {instead}"

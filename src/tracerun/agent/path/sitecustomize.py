@@ -1,0 +1,38 @@
+"""The one file on the injected folder: starts tracerun's agent, then steps aside.
+
+Every Python that inherits PYTHONPATH runs this, so the syntax is that of all of them (2.7 included), and
+where tracerun cannot run it says nothing. It is as if it had not been there: its folder leaves sys.path, and
+the sitecustomize that it shadows is imported in its place; where there is none, Python's own
+"no sitecustomize" error is passed on, which the interpreter takes silently.
+"""
+
+import os
+import sys
+
+
+def _boot(folder):
+    package = os.path.dirname(os.path.dirname(folder))
+    if sys.version_info < (3, 10):
+        return
+    if "tracerun" not in sys.modules:
+        # By its place, not by its name: neither a shadow on PYTHONPATH nor another environment gets in the way.
+        # The two frozen modules are importlib's own halves; importlib.util would have to be loaded.
+        import _frozen_importlib
+        import _frozen_importlib_external
+
+        spec = _frozen_importlib_external.spec_from_file_location(
+            "tracerun", os.path.join(package, "__init__.py"), submodule_search_locations=[package]
+        )
+        sys.modules["tracerun"] = module = _frozen_importlib.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    from tracerun.agent.boot import boot
+
+    boot(folder)
+
+
+_folder = os.path.dirname(__file__)
+sys.path[:] = [entry for entry in sys.path if entry != _folder]
+sys.path_importer_cache.pop(_folder, None)
+_boot(_folder)
+del sys.modules["sitecustomize"]
+import sitecustomize  # noqa: E402, F401, PLW0406

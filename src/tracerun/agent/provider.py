@@ -1,0 +1,146 @@
+"""Our tracer provider: the official SDK's, as the global one that the program may still replace.
+
+Source: OpenTelemetry specification, trace API ("TracerProvider") and SDK.
+"""
+
+from __future__ import annotations
+
+import os
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+
+from tracerun.agent import guard
+from tracerun.agent.resource import of_process
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace.sampling import Sampler
+
+    from tracerun.settings import Settings
+
+
+class PrivateIdGenerator(IdGenerator):
+    """Random ids from a generator of our own: a program that seeds ``random`` must draw what it draws plain.
+
+    It does not claim the W3C *random* flag: receivers that know only version 00's sampled flag reject it.
+    """
+
+    def __init__(self) -> None:
+        self._bits = Random(os.urandom(16)).getrandbits  # noqa: S311 - ids, not secrets
+
+    def generate_span_id(self) -> int:
+        """64 random bits, never all zero."""
+        return self._bits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        """128 random bits, never all zero."""
+        return self._bits(128) or 1
+
+    def reseed(self) -> None:
+        """After a fork: two processes must not draw the same ids."""
+        self._bits = Random(os.urandom(16)).getrandbits  # noqa: S311 - as above
+
+
+class SwitchableTracer(Tracer):
+    """A tracer of ours that hands over to the program's provider, once it has set one."""
+
+    successor: trace.Tracer | None = None
+
+    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
+        """As the SDK's, or as the successor's."""
+        if self.successor is not None:
+            return self.successor.start_span(*args, **kwargs)
+        return super().start_span(*args, **kwargs)
+
+
+class OurProvider(TracerProvider):
+    """The SDK's provider, with tracers that can be switched over and a resource that is right after a fork."""
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
+        """The SDK's tracer for a scope, or the successor's once there is one."""
+        successor = _Global.successor
+        if successor is not None:
+            return successor.get_tracer(*args, **kwargs)
+        tracer = super().get_tracer(*args, **kwargs)
+        if type(tracer) is Tracer:
+            tracer.__class__ = SwitchableTracer
+        return tracer
+
+    def _handle_fork(self) -> None:
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - loaded by now
+
+        super()._handle_fork()
+        if isinstance(self.id_generator, PrivateIdGenerator):
+            self.id_generator.reseed()
+        self._update_resource(Resource(of_process()))
+
+    def hand_over(self, successor: trace.TracerProvider) -> None:
+        """From now on spans are made by another provider; also by the tracers that are in use."""
+        for scope, tracer in list(self._tracers.items()):
+            if isinstance(tracer, SwitchableTracer):
+                tracer.successor = successor.get_tracer(
+                    scope.name, scope.version, schema_url=scope.schema_url, attributes=scope.attributes
+                )
+
+
+class _Global:
+    provider: OurProvider | None = None
+    successor: trace.TracerProvider | None = None
+
+
+def install(*, sampler: Sampler, resource: Resource, processor: SpanProcessor) -> None:
+    """Makes the provider and sets it globally, so that the program's ``set_tracer_provider`` still works once."""
+    provider = OurProvider(
+        sampler=sampler, resource=resource, shutdown_on_exit=False, id_generator=PrivateIdGenerator()
+    )
+    provider.add_span_processor(processor)
+    if trace._TRACER_PROVIDER is not None:
+        # The program was first (a sitecustomize, say): its provider stays, and ours stands aside.
+        _Global.successor = trace._TRACER_PROVIDER
+        guard.say("the program has a tracer provider of its own; spans go where that one sends them")
+        return
+    _Global.provider = provider
+    # Not through set_tracer_provider: that one can be called only once, and the call is the program's.
+    trace._TRACER_PROVIDER = provider
+    _watch_for_successor()
+
+
+def _watch_for_successor() -> None:
+    original = trace._set_tracer_provider
+
+    def set_tracer_provider(tracer_provider: trace.TracerProvider, log: bool) -> None:
+        original(tracer_provider, log)
+        with guard.guarded("handing over to the program's tracer provider"):
+            ours, current = _Global.provider, trace._TRACER_PROVIDER
+            if ours is not None and current is not None and current is not ours and _Global.successor is None:
+                _Global.successor = current
+                ours.hand_over(current)
+                guard.say("the program has set a tracer provider of its own; spans go where that one sends them")
+
+    trace._set_tracer_provider = set_tracer_provider
+
+
+def configure_officially(settings: Settings, processor: SpanProcessor, resource: Resource) -> None:
+    """Leaves the whole set-up to the official configurator, for what it has and we have not.
+
+    Our own destination is added only where the environment names no exporter of traces, which the official
+    one would then not export at all.
+    """
+    from opentelemetry.distro import OpenTelemetryConfigurator  # noqa: PLC0415 - only where asked for
+
+    if settings.configurator:
+        from tracerun.agent import names  # noqa: PLC0415 - as above
+
+        names.load("opentelemetry_configurator", settings.configurator)().configure()
+        return
+    if settings.config_file:
+        OpenTelemetryConfigurator().configure()  # type: ignore[no-untyped-call]
+        return
+    named = "OTEL_TRACES_EXPORTER" in settings.raw
+    OpenTelemetryConfigurator().configure(  # type: ignore[no-untyped-call]
+        resource_attributes=dict(resource.attributes), span_processors=[] if named else [processor]
+    )

@@ -1,0 +1,123 @@
+"""The SDK, set up at the first use that needs it: provider, resource, sampler, propagators, destination.
+
+Loading the SDK costs 25 to 45 ms, so a program that makes and serves no call never pays it.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import RLock
+
+from tracerun.agent import guard
+from tracerun.agent.boot import Process
+from tracerun.settings import hidden
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from opentelemetry.propagators.textmap import TextMapPropagator
+    from opentelemetry.sdk.trace.sampling import Sampler
+
+    from tracerun.export.pipeline import Pipeline
+    from tracerun.settings import Settings
+
+NOT_YET, UNDER_WAY, READY, IMPOSSIBLE = "not yet", "under way", "ready", "impossible"
+_LOCK = RLock()
+
+
+class State:
+    """How far the set-up is, and what it made."""
+
+    phase = NOT_YET
+    pipeline: Pipeline | None = None
+
+
+def ready() -> bool:
+    """Sets the SDK up unless that has been done; whether it can be used.
+
+    True also while it is being set up by this same thread: imports of ours trip our own hooks.
+    """
+    if State.phase == NOT_YET and not sys.is_finalizing():
+        with _LOCK:
+            if State.phase == NOT_YET:
+                State.phase = UNDER_WAY
+                with guard.guarded("the set-up of the OpenTelemetry SDK"):
+                    _set_up(Process.settings)
+                    State.phase = READY
+                if State.phase == UNDER_WAY:
+                    State.phase = IMPOSSIBLE
+    return State.phase in (READY, UNDER_WAY)
+
+
+def _set_up(settings: Settings) -> None:
+    # The official packages raise or scan every installed distribution at import where these are set or wrong.
+    with hidden(settings.unreadable_for_sdk):
+        import opentelemetry.propagate  # noqa: PLC0415
+        import opentelemetry.sdk.trace  # noqa: PLC0415, F401
+
+    from tracerun.agent import provider  # noqa: PLC0415
+    from tracerun.agent.resource import attributes  # noqa: PLC0415
+    from tracerun.export import pipeline  # noqa: PLC0415
+
+    State.pipeline = pipeline.start(settings, is_target=Process.is_target)
+    if settings.asks_for_official_setup:
+        provider.configure_officially(settings, State.pipeline.processor, attributes(settings))
+        return
+    provider.install(
+        sampler=_sampler(settings),
+        resource=attributes(settings),
+        processor=State.pipeline.processor,
+    )
+    if "OTEL_PROPAGATORS" in settings.raw:
+        opentelemetry.propagate.set_global_textmap(_propagator(settings))
+
+
+def _sampler(settings: Settings) -> Sampler:
+    from opentelemetry.sdk.trace import sampling  # noqa: PLC0415
+
+    from tracerun.agent import names  # noqa: PLC0415
+
+    name, _, argument = settings.sampler.partition(":")
+    argument = argument or settings.sampler_argument
+    known = sampling._KNOWN_SAMPLERS.get(name)
+    if known is not None:
+        return known(float(argument or 1.0)) if name.endswith("traceidratio") else known  # type: ignore[operator,return-value]
+    try:
+        factory = names.load(names.SAMPLER_GROUP, name)
+        made = factory(argument or None)
+    except Exception as error:  # noqa: BLE001 - a package's code; any failure of it means the default sampler
+        guard.say(_why("OTEL_TRACES_SAMPLER", name, names.SAMPLER_GROUP, error))
+        return sampling.DEFAULT_ON
+    return made if isinstance(made, sampling.Sampler) else sampling.DEFAULT_ON
+
+
+def _propagator(settings: Settings) -> TextMapPropagator:
+    from opentelemetry.baggage.propagation import W3CBaggagePropagator  # noqa: PLC0415
+    from opentelemetry.propagators.composite import CompositePropagator  # noqa: PLC0415
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
+
+    from tracerun.agent import names  # noqa: PLC0415
+
+    made: list[TextMapPropagator] = []
+    for name in settings.propagators:
+        if name == "tracecontext":
+            made.append(TraceContextTextMapPropagator())
+        elif name == "baggage":
+            made.append(W3CBaggagePropagator())
+        elif name != "none":
+            try:
+                made.append(names.load(names.PROPAGATOR_GROUP, name)())
+            except Exception as error:  # noqa: BLE001 - a package's code; the other propagators go on
+                guard.say(_why("OTEL_PROPAGATORS", name, names.PROPAGATOR_GROUP, error))
+    return CompositePropagator([] if "none" in settings.propagators else made)
+
+
+def _why(variable: str, name: str, group: str, error: Exception) -> str:
+    """The line for a name that could not be had: unknown, or known and broken."""
+    from tracerun.agent import names  # noqa: PLC0415
+    from tracerun.values import PROPAGATORS, SAMPLERS  # noqa: PLC0415
+
+    instead = "left out" if group == names.PROPAGATOR_GROUP else "using parentbased_always_on"
+    if isinstance(error, LookupError):
+        allowed = PROPAGATORS if group == names.PROPAGATOR_GROUP else SAMPLERS
+        return names.unknown(variable, name, group, allowed, instead)
+    return f"{variable}: {name} failed to load ({type(error).__name__}: {error}); {instead}"

@@ -1,0 +1,141 @@
+"""The command line with options, by click: parsed, checked, put into the environment, launched."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracerun import __version__
+from tracerun.cli import checks, pyproject
+from tracerun.cli.execute import execute
+from tracerun.cli.launch import nearest_table
+from tracerun.errors import WrongUsage
+from tracerun.settings import Setting, Settings, environment, flagged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EPILOG = """Settings come from options, then variables, then [tool.tracerun] in pyproject.toml, then the default.
+Nothing after COMMAND is read. Example: tracerun -n shop -e http://localhost:4318 python app.py"""
+
+
+class Command(click.Command):
+    """A command that prints its help on one screen."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Options with the variable beside each."""
+        formatter.width = 110
+        formatter.write("Usage: tracerun [OPTIONS] COMMAND [ARGS]...\n")
+        formatter.write("Runs a Python program unchanged and traces its HTTP and gRPC calls.\n\n")
+        rows = [row for row in map(_row, self.get_params(ctx)) if row]
+        first = max(len(row[0]) for row in rows)
+        second = max(len(row[1]) for row in rows)
+        for option, variable, text in rows:
+            formatter.write(f"  {option:<{first}}  {variable:<{second}}  {text}".rstrip() + "\n")
+        formatter.write("\n" + EPILOG + "\n")
+
+
+def _row(parameter: click.Parameter) -> tuple[str, str, str] | None:
+    if not isinstance(parameter, click.Option):
+        return None
+    names = ", ".join((*parameter.opts, *parameter.secondary_opts))
+    metavar = f" {parameter.metavar}" if parameter.metavar and not parameter.is_flag else ""
+    variable = parameter.envvar if isinstance(parameter.envvar, str) else ""
+    return names + metavar, variable, parameter.help or ""
+
+
+def _options(function: Callable[..., None]) -> Callable[..., None]:
+    """One click option for each setting that has one, from the table."""
+    for setting in reversed(list(flagged())):
+        function = click.option(
+            *setting.flag.split(","),
+            setting.name,
+            metavar=setting.metavar or None,
+            is_flag=not setting.metavar,
+            multiple=setting.multiple,
+            default=None,
+            help=setting.help,
+            # Shown beside the option; click does not read it: the settings do.
+            envvar=_shown_variable(setting),
+        )(function)
+    return function
+
+
+def _shown_variable(setting: Setting[Any]) -> str:
+    return next((name for name in reversed(setting.variables) if name.startswith("OTEL_")), setting.variables[0])
+
+
+@click.command(
+    cls=Command,
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["--help"], "auto_envvar_prefix": None},
+)
+@_options
+@click.option("--show", is_flag=False, flag_value="last", metavar="[last|TRACE_ID]", help="Draw a kept trace, and end.")
+@click.option("-v", "--verbose", is_flag=True, help="With --show: every attribute.")
+@click.option("--list-instrumentations", is_flag=True, help="List the libraries that COMMAND would have traced.")
+@click.version_option(__version__, message="tracerun %(version)s", help="Show the version, and end.")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGS]...")
+def _command(
+    words: tuple[str, ...], show: str | None, verbose: bool, list_instrumentations: bool, **options: Any
+) -> int:
+    if show is not None:
+        return _show(show, words, verbose=verbose)
+    if list_instrumentations:
+        from tracerun.cli.instrumentations import list_them  # noqa: PLC0415 - each command loads its own
+
+        return list_them(list(words), _with_options(options))
+    if not words:
+        click.echo(click.get_current_context().get_help())
+        return WrongUsage("").exit_code
+    execute(list(words), _with_options(options))
+    return 0
+
+
+def _with_options(options: dict[str, Any]) -> dict[str, str]:
+    """The environment with the options and the pyproject table in it, checked."""
+    env = dict(environment())
+    table = nearest_table()
+    if table:
+        for setting, text in pyproject.read(table):
+            if not any(variable in env for variable in setting.variables):
+                _set(env, setting, text)
+    given = [(setting, options[setting.name]) for setting in flagged() if options[setting.name] not in (None, (), False)]
+    for setting, value in given:
+        text = checks.text_of(setting, value)
+        checks.check(setting, text, setting.flag.rpartition(",")[2])
+        _set(env, setting, text)
+    checks.check_together(Settings.from_env(env), [setting for setting, _ in given])
+    return env
+
+
+def _set(env: dict[str, str], setting: Setting[Any], text: str) -> None:
+    """Puts one value into the environment, under the name that says it, and takes away what would hide it."""
+    for variable in setting.variables:
+        env.pop(variable, None)
+    env.update(checks.variables_of(setting, text))
+
+
+def _show(which: str, words: tuple[str, ...], *, verbose: bool) -> int:
+    from tracerun.viewer.show import show  # noqa: PLC0415 - each command loads its own
+
+    # `--show ID` and `--show=ID` alike; click takes a word behind an optional value for the command.
+    return show(Settings.from_env().state_directory, words[0] if words else which, verbose=verbose)
+
+
+def run(words: list[str]) -> None:
+    """Parses the words and acts on them; ends the process."""
+    if not words:
+        words = []
+    try:
+        status = _command.main(args=words, prog_name="tracerun", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        raise WrongUsage(f"{error.format_message().rstrip('.')} (see tracerun --help)") from None
+    except click.Abort:
+        os._exit(130)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,117 @@
+"""From the words of a command to the process: find the file as a shell does, set the environment, exec."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from tracerun.errors import CommandNotFound, NotExecutable
+from tracerun.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "agent", "path")
+# Runners that are Python themselves, in an environment other than their program's: `same` would trace nothing.
+PYTHON_RUNNERS = ("poetry", "pdm", "hatch", "pipenv", "conda", "tox", "nox")
+
+
+def execute(words: list[str], env: dict[str, str]) -> NoReturn:
+    """Becomes the command; raises where that cannot be.
+
+    Args:
+        words: The command as it was typed; argv[0] stays so, because CPython derives its prefix from it.
+        env: The environment with what options have set.
+    """
+    path = find(words[0], env.get("PATH", os.defpath))
+    settings = Settings.from_env(env)
+    if settings.off:
+        sys.stderr.write(f"tracerun: nothing is traced: {settings.off}\n")
+    else:
+        env = child_env(env, settings, words)
+    sys.stderr.flush()
+    exec_program(path, words, env)
+
+
+def child_env(base: dict[str, str], settings: Settings, words: list[str]) -> dict[str, str]:
+    """The environment of the command: what it had, our folder on PYTHONPATH, and marks for the agent.
+
+    Args:
+        base: The environment with what options have set.
+        settings: Read from it.
+        words: The command.
+    """
+    env = dict(base)
+    # An unset or empty PYTHONPATH has no entries; one that ends in a separator has the current folder as its last.
+    before = [entry for entry in [env.get("PYTHONPATH", "")] if entry]
+    if before and before[0].split(os.pathsep)[0] == FOLDER:
+        before = before[0].split(os.pathsep, 1)[1:]
+    env["PYTHONPATH"] = os.pathsep.join([FOLDER, *before])
+    env["TRACERUN_PID"] = str(os.getpid())
+    env["TRACERUN_RUN"] = f"{os.getpid():x}{os.urandom(3).hex()}"
+    env.pop("TRACERUN_TARGET", None)
+    if os.path.basename(words[0]) in PYTHON_RUNNERS and "TRACERUN_CHILDREN" not in settings.raw:
+        env["TRACERUN_CHILDREN"] = "all"
+    return env
+
+
+def find(command: str, search: str) -> str:
+    """The file that a shell would run for a command."""
+    if os.path.dirname(command):
+        return _executable(command, command)
+    found = ""
+    for folder in search.split(os.pathsep):
+        path = os.path.join(folder or os.curdir, command)
+        if os.path.isfile(path):
+            if os.access(path, os.X_OK):
+                return path
+            found = found or path
+    if found:
+        return _executable(found, command)
+    raise CommandNotFound(f"command not found: {command}{_hint(command, search)}")
+
+
+def _executable(path: str, command: str) -> str:
+    if os.path.isdir(path):
+        raise NotExecutable(f"{command} is a directory, not a command{_hint(command, '')}")
+    if not os.path.exists(path):
+        raise CommandNotFound(f"command not found: {command}{_hint(command, '')}")
+    if not os.access(path, os.X_OK):
+        raise NotExecutable(f"{command} is not executable{_hint(command, '')}")
+    return path
+
+
+def _hint(command: str, search: str) -> str:
+    """What was probably meant."""
+    if command.endswith(".py") and os.path.isfile(command):
+        return f" (did you mean: tracerun python {command})"
+    if os.path.isfile(os.path.join(command, "__main__.py")):
+        return f" (did you mean: tracerun python {command})"
+    import difflib  # noqa: PLC0415 - only where the command is wrong
+
+    names: set[str] = set()
+    for folder in search.split(os.pathsep) if search else ():
+        try:
+            names.update(os.listdir(folder or os.curdir))
+        except OSError:
+            continue
+    close = difflib.get_close_matches(command, names, n=1, cutoff=0.75)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def exec_program(path: str, words: list[str], env: dict[str, str]) -> NoReturn:
+    """Replaces this process by the program: same pid, same terminal, its own exit status."""
+    if os.name == "nt":
+        from tracerun.cli.windows import wait_for  # noqa: PLC0415 - Windows has no exec
+
+        wait_for(path, words, env)
+    try:
+        os.execve(path, words, env)
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:  # a script without "#!": a shell runs it with sh
+            os.execve("/bin/sh", ["sh", path, *words[1:]], env)
+        if error.errno == errno.ENOENT:
+            raise CommandNotFound(f"{words[0]}: its interpreter (first line, #!) is not there") from None
+        raise NotExecutable(f"{words[0]} cannot be run: {error.strerror}") from None

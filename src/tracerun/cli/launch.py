@@ -1,0 +1,55 @@
+"""Launching: `tracerun COMMAND ...` becomes COMMAND, by exec, with the environment that starts the agent.
+
+On this path nothing is imported but ``os``, ``sys`` and tracerun's own few modules: without options the
+launcher costs one bare interpreter start. Options, and a ``[tool.tracerun]`` table, take the other way.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from tracerun.cli.execute import execute
+from tracerun.errors import TracerunError
+from tracerun.settings import environment
+
+TABLE_HEADER = b"[tool.tracerun"
+
+
+def main() -> None:
+    """The command ``tracerun``; does not return where the launched command takes over."""
+    try:
+        _main(sys.argv[1:])
+    except TracerunError as error:
+        sys.stderr.write(f"tracerun: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def _main(words: list[str]) -> None:
+    if words and not words[0].startswith("-"):
+        table = nearest_table()
+        if not table:
+            execute(words, dict(environment()))
+            return
+    from tracerun.cli.command import run  # noqa: PLC0415 - click is loaded for options only
+
+    run(words)
+
+
+def nearest_table() -> str:
+    """The nearest pyproject.toml, if it has a table for us; empty where it has none."""
+    try:
+        folder = os.getcwd()
+    except OSError:  # the current folder is gone
+        return ""
+    while True:
+        path = os.path.join(folder, "pyproject.toml")
+        try:
+            with open(path, "rb") as file:
+                return path if TABLE_HEADER in file.read() else ""
+        except OSError:
+            pass
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return ""
+        folder = parent

@@ -1,0 +1,156 @@
+"""OTLP over HTTP: http/protobuf and http/json, posted with ``http.client`` on the export thread.
+
+No protobuf, requests or urllib3 is brought into the program for it.
+Source: OTLP specification 1.9, "OTLP/HTTP"; OTLP exporter specification for the settings.
+"""
+
+from __future__ import annotations
+
+import http.client
+import zlib
+from time import monotonic
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tracerun import __version__
+from tracerun.export import otlp_json, protobuf
+from tracerun.export.lane import Outcome
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from tracerun.settings import Settings
+
+RETRYABLE = (429, 502, 503, 504)
+# An answer is a few bytes; more than this is not read.
+LARGEST_ANSWER = 64 * 1024
+OK_FROM, OK_BELOW = 200, 300
+_GZIP = 31  # zlib's window bits for a gzip header
+
+
+class OtlpHttp:
+    """One receiver of OTLP/HTTP, over one kept-alive connection.
+
+    Args:
+        url: The whole URL of the traces endpoint.
+        settings: Headers, timeout, compression and TLS files.
+    """
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        parts = urlsplit(url)
+        self._https = parts.scheme == "https"
+        self._host = parts.hostname or "localhost"
+        self._port = parts.port or (443 if self._https else 80)
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._timeout = settings.timeout
+        self._gzip = settings.compression == "gzip"
+        self._json = settings.protocol == "http/json"
+        self._tls_files = (settings.certificate, settings.client_certificate, settings.client_key)
+        self._headers = {
+            "Content-Type": "application/json" if self._json else "application/x-protobuf",
+            "User-Agent": f"tracerun/{__version__} OTel-OTLP-Exporter-Python/{__version__}",
+            **settings.headers,
+        }
+        if self._gzip:
+            self._headers["Content-Encoding"] = "gzip"
+        self._connection: http.client.HTTPConnection | None = None
+        self._tls: ssl.SSLContext | None = None
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.where = f"{parts.scheme}://{host}:{self._port}{parts.path}"
+
+    def prepare(self) -> None:
+        """Loads what a send will need: an import that a signal cuts short would wait for itself."""
+        __import__("encodings.idna")
+        if self._https:
+            self._tls_context()
+
+    def send(self, spans: Sequence[ReadableSpan], deadline: float | None) -> Outcome:
+        """Posts one batch."""
+        body = otlp_json.encode_request(spans).encode() if self._json else protobuf.encode_request(spans)
+        if self._gzip:
+            compressor = zlib.compressobj(wbits=_GZIP)
+            body = compressor.compress(body) + compressor.flush()
+        timeout = self._timeout if deadline is None else min(self._timeout, deadline - monotonic())
+        if timeout <= 0:
+            return Outcome(retry_after=0.0)
+        try:
+            status, retry_after = self._post(body, timeout)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            return Outcome(retry_after=0.0, why=_reason(error))
+        return self._outcome(status, retry_after, len(spans))
+
+    def _outcome(self, status: int, retry_after: float, count: int) -> Outcome:
+        if OK_FROM <= status < OK_BELOW:
+            return Outcome(count)
+        why = f"HTTP status {status}"
+        if status in RETRYABLE:
+            return Outcome(retry_after=retry_after, why=why)
+        return Outcome(dropped={f"rejected with HTTP status {status}": count}, why=why)
+
+    def _post(self, body: bytes, timeout: float) -> tuple[int, float]:
+        """Status and Retry-After of the answer to a body; a connection gone stale is made anew, once."""
+        for fresh in (False, True):
+            connection = None if fresh else self._connection
+            reused = connection is not None
+            if connection is None:
+                connection = self._connection = self._connect(timeout)
+            try:
+                connection.timeout = timeout
+                if connection.sock is not None:
+                    connection.sock.settimeout(timeout)
+                connection.request("POST", self._path, body, self._headers)
+                with connection.getresponse() as response:
+                    response.read(LARGEST_ANSWER)
+                    over = bool(response.length)  # more than we read: the connection cannot go on
+                    if over or response.will_close:
+                        self.close()
+                    return response.status, _seconds(response.getheader("Retry-After"))
+            except (ConnectionError, http.client.RemoteDisconnected, http.client.CannotSendRequest):
+                self.close()
+                if not reused:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _connect(self, timeout: float) -> http.client.HTTPConnection:
+        if not self._https:
+            return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls_context())
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            import ssl  # noqa: PLC0415 - only for https
+
+            authorities, certificate, key = self._tls_files
+            self._tls = ssl.create_default_context(cafile=authorities or None)
+            if certificate:
+                self._tls.load_cert_chain(certificate, key or None)
+        return self._tls
+
+    def close(self) -> None:
+        """Closes the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def forget(self) -> None:
+        """In a forked child: closes the child's copy of the socket, without a TLS goodbye for the parent's."""
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.sock is not None:
+            from socket import close  # noqa: PLC0415 - rare
+
+            close(connection.sock.detach())
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Retry-After in seconds (RFC 9110, 10.2.3); a date, or nothing, is left to the back-off."""
+    value = (retry_after or "").strip()
+    return float(value) if value.isascii() and value.isdigit() else 0.0
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text[:200].lower() if isinstance(error, ConnectionError) else text[:200]

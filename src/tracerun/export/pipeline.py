@@ -1,0 +1,221 @@
+"""From an ended span to its destinations: one native thread, which starts with the first span.
+
+The thread is made with ``_thread`` and waits on locks made before any library could replace them, so gevent
+and eventlet neither stall it nor see it; it is not in ``threading.enumerate()``, logs nothing, and traces
+nothing. It is parked before a fork and started after it, so that Python's warning about forks with threads
+is never ours.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace import SpanProcessor
+
+from tracerun.agent import guard
+from tracerun.export import destinations
+from tracerun.export.lane import Lane
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+
+    from tracerun.export.lane import Outcome
+    from tracerun.settings import Settings
+
+# Taken before the program's first line, when nothing can have patched them yet (see agent.exits).
+start_thread = _thread.start_new_thread
+allocate_lock = _thread.allocate_lock
+
+# How long a fork waits for a send that is under way; the thread then lives through the fork in the parent.
+PARK_TIMEOUT = 0.2
+SAMPLED = 1
+
+
+class Processor(SpanProcessor):
+    """The SDK's end of the pipeline (specification: trace SDK, "Span processor")."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Nothing happens at a span's start."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queues a sampled span."""
+        context = span.context
+        if context is not None and context.trace_flags & SAMPLED:
+            self._pipeline.add(span)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Sends all that waits; whether that went within the timeout."""
+        return self._pipeline.flush(timeout_millis / 1000)
+
+    def shutdown(self) -> None:
+        """The program shuts its provider down: what waits is sent, spans that come later are still taken."""
+        self._pipeline.flush(self._pipeline.settings.exit_timeout)
+
+
+class Pipeline:
+    """The lanes of all destinations and the thread that serves them.
+
+    Attributes:
+        settings: Of this process.
+        ended: How many sampled spans have ended.
+        traces: Their trace ids, as far as the end-of-run line wants to count them.
+    """
+
+    def __init__(self, settings: Settings, lanes: list[Lane], delay: float) -> None:
+        self.settings = settings
+        self.lanes = lanes
+        self.delay = delay if settings.schedule_delay is None else settings.schedule_delay
+        self.ended = 0
+        self.processor = Processor(self)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._running = False
+        self._parked = False
+        self._deadline: float | None = None
+        self._start_lock = allocate_lock()
+        # Used as events: held while there is nothing to do, released to wake up.
+        self._wake, self._idle = allocate_lock(), allocate_lock()
+        self._wake.acquire()
+        self._idle.acquire()
+        self._busy = allocate_lock()
+
+    def add(self, span: ReadableSpan) -> None:
+        """Queues one ended span. Never waits: a full queue drops it and counts it."""
+        self.ended += 1
+        for lane in self.lanes:
+            waiting = lane.add(span)
+            # The first one wakes the thread, which then collects for the delay; a full batch cuts that short.
+            if waiting == 0 or waiting == lane.batch_size:
+                _release(self._wake)
+        if not self._running and not self._parked:
+            self._start()
+
+    def _start(self) -> None:
+        with self._start_lock:
+            if self._running:
+                return
+            self._running = True
+            try:
+                start_thread(self._serve, ())
+            except RuntimeError:  # no threads any more at interpreter shutdown: the exit sends what is left
+                self._running = False
+
+    def _serve(self) -> None:
+        """The thread: a round whenever the delay has passed or somebody wakes it."""
+        try:
+            with guard.guarded("the export thread"):
+                destinations.suppress_tracing()
+                for lane in self.lanes:
+                    getattr(lane.destination, "prepare", _nothing)()
+                while not self._parked:
+                    if not any(len(lane) for lane in self.lanes):
+                        _release(self._idle)
+                        self._wake.acquire()
+                    if self._deadline is None and not self._parked:
+                        self._wake.acquire(timeout=self._pause())
+                    if not self._parked:
+                        self._round(self._deadline)
+        finally:
+            self._running = False
+            _release(self._idle)
+
+    def _pause(self) -> float:
+        """How long to collect: the delay, or longer where all that waits has to wait for a retry."""
+        return max(self.delay, min((lane.due() for lane in self.lanes if len(lane)), default=0.0))
+
+    def _round(self, deadline: float | None) -> None:
+        """Sends until every lane is empty or has to wait for a retry."""
+        with self._busy:
+            for lane in self.lanes:
+                while not self._parked and (deadline is None or monotonic() < deadline):
+                    step = lane.step(deadline)
+                    if step is None:
+                        break
+                    batch, outcome = step
+                    with guard.guarded("a line about the export"):
+                        destinations.tell(lane, outcome)
+                        destinations.tell_where_files_are(lane, batch)
+                    if outcome.retry_after is not None and deadline is None:
+                        break
+
+    def flush(self, budget: float) -> bool:
+        """Sends all that waits within a budget of seconds, on the thread or, where there is none, here."""
+        self._deadline = monotonic() + budget
+        try:
+            if self._running:
+                # The thread may be about to end a round that began before the last span: wait for a new one.
+                self._idle.acquire(blocking=False)
+                _release(self._wake)
+                while self._waiting() and self._running and monotonic() < self._deadline:
+                    self._idle.acquire(timeout=max(0.0, min(0.05, self._deadline - monotonic())))
+            if self._waiting() and not self._running:
+                with guard.guarded("the last export"):
+                    destinations.suppress_tracing()
+                    self._round(self._deadline)
+            return not self._waiting()
+        finally:
+            self._deadline = None
+
+    def _waiting(self) -> bool:
+        return any(len(lane) for lane in self.lanes) or self._busy.locked()
+
+    def finish(self) -> None:
+        """The end of the process: what the exit budget allows is sent, the rest is counted as dropped."""
+        self.flush(self.settings.exit_timeout)
+        for lane in self.lanes:
+            lane.give_up("exit budget")
+            with guard.guarded("closing a destination"):
+                lane.destination.close()
+
+    def park(self) -> None:
+        """Before a fork: the thread ends, after the send that is under way."""
+        self._parked = True
+        _release(self._wake)
+        until = monotonic() + PARK_TIMEOUT
+        while self._running and monotonic() < until:
+            self._idle.acquire(timeout=0.01)
+
+    def resume(self) -> None:
+        """After a fork, in the parent: the thread starts again where something waits."""
+        self._parked = False
+        if any(len(lane) for lane in self.lanes):
+            self._start()
+
+    def start_over(self) -> None:
+        """After a fork, in the child: nothing of the parent's is sent, no connection is shared."""
+        self.ended = 0
+        self._reset()
+        for lane in self.lanes:
+            lane.start_over()
+
+
+def _release(lock: _thread.LockType) -> None:
+    """Sets an event; setting it again is nothing."""
+    try:
+        lock.release()
+    except RuntimeError:
+        pass
+
+
+def _nothing() -> None:
+    pass
+
+
+def start(settings: Settings, *, is_target: bool) -> Pipeline:
+    """The pipeline of this process, for the destinations that the settings name; tied to forks."""
+    lanes = [
+        Lane(destination, capacity=settings.max_queue_size, batch_size=settings.max_export_batch_size)
+        for destination in destinations.chosen(settings, is_target=is_target)
+    ]
+    pipeline = Pipeline(settings, lanes, destinations.delay(settings))
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=pipeline.park, after_in_parent=pipeline.resume, after_in_child=pipeline.start_over)
+    return pipeline

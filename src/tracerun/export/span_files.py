@@ -1,0 +1,104 @@
+"""Span files: OTLP JSON lines on this machine, one writer per process, bounded in total.
+
+Source: OpenTelemetry Protocol File Exporter specification; a Collector's otlpjsonfile receiver reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from time import gmtime, strftime, time
+from typing import TYPE_CHECKING
+
+from tracerun.export import otlp_json
+from tracerun.export.lane import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+CAP = 64 * 1024 * 1024
+# A file is closed at this size, so that dropping the oldest costs little at a time.
+SEGMENT = 4 * 1024 * 1024
+SUFFIX = ".jsonl"
+
+
+class SpanFiles:
+    """The span files of one process.
+
+    Args:
+        folder: Where they are kept; made with mode 0700 where it is missing.
+        run: The launch that this process belongs to; part of the files' names.
+    """
+
+    def __init__(self, folder: str, run: str) -> None:
+        self.folder = folder
+        self.where = folder
+        self._run = run or "0"
+        self._descriptor: int | None = None
+        self._size = 0
+        self._number = 0
+        self.pruned = False
+
+    def send(self, spans: Sequence[ReadableSpan], deadline: float | None) -> Outcome:  # noqa: ARG002 - a write is short
+        """Appends one batch as one line."""
+        line = otlp_json.encode_request(spans).encode("ascii") + b"\n"
+        try:
+            self._write(line)
+        except OSError as error:
+            self.close()
+            return Outcome(dropped={"span file not writable": len(spans)}, why=error.strerror or str(error))
+        return Outcome(len(spans))
+
+    def _write(self, line: bytes) -> None:
+        if self._descriptor is None or self._size + len(line) > SEGMENT:
+            self.close()
+            self._open(len(line))
+        assert self._descriptor is not None  # noqa: S101 - _open sets it or raises
+        rest = memoryview(line)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        self._size += len(line)
+
+    def _open(self, coming: int) -> None:
+        if not self.folder:
+            raise OSError(None, "no home folder is known; set TRACERUN_DIR")
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        self._prune(CAP - max(coming, SEGMENT))
+        self._number += 1
+        stamp = strftime("%Y%m%dT%H%M%S", gmtime(time()))
+        name = f"{stamp}-{self._run}-{os.getpid()}-{self._number}{SUFFIX}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        self._descriptor = os.open(os.path.join(self.folder, name), flags | getattr(os, "O_CLOEXEC", 0), 0o600)
+        self._size = 0
+
+    def _prune(self, most: int) -> None:
+        """Removes the oldest files of all processes until the rest has at most so many bytes."""
+        files = []
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    files.append((status.st_mtime_ns, entry.path, status.st_size))
+        files.sort()
+        total = sum(size for _, _, size in files)
+        for _, path, size in files:
+            if total <= most:
+                break
+            try:
+                os.unlink(path)
+            except OSError:  # another process was faster, or it is not ours to remove
+                continue
+            total -= size
+            self.pruned = True
+
+    def close(self) -> None:
+        """Closes the file."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def forget(self) -> None:
+        """In a forked child: the parent's file is the parent's; the child begins one of its own."""
+        self.close()
+        self._number = 0

@@ -1,0 +1,164 @@
+"""The SERVER span around an ASGI application: HTTP requests and WebSocket connections.
+
+Source: ASGI specification 3.0, "HTTP & WebSocket ASGI Message Format".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+
+from tracerun.agent.guard import guarded
+from tracerun.instrumentation import redaction
+from tracerun.instrumentation.context import HeaderGetter
+from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest, split_host, start_http_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.trace import Tracer
+
+SWITCHING_PROTOCOLS, FORBIDDEN = 101, 403
+_GUARD = guarded("an ASGI request")
+
+
+def header(scope: dict[str, Any], name: str) -> str | None:
+    """A request header's value; several of one name are joined by commas (RFC 9110, 5.2)."""
+    wanted = name.encode("latin-1")
+    values = [value.decode("latin-1") for key, value in scope.get("headers") or () if key.lower() == wanted]
+    return ",".join(values) if values else None
+
+
+_GETTER = HeaderGetter(header)
+
+
+def attributes_of(scope: dict[str, Any]) -> dict[str, Any]:
+    """What the scope says of a request before the application runs."""
+    get = scope.get
+    scheme = get("scheme") or ("ws" if scope["type"] == "websocket" else "http")
+    server = get("server") or ("", None)
+    authority = header(scope, "host") or (f"{server[0]}:{server[1]}" if server[1] else server[0])
+    host, port = split_host(authority or "", scheme)
+    attributes: dict[str, Any] = {"url.scheme": scheme, "url.path": get("path") or "/"}
+    query = (get("query_string") or b"").decode("latin-1")
+    client = get("client")
+    for name, value in (
+        ("server.address", host),
+        ("server.port", port),
+        ("url.query", redaction.query(query)),
+        ("user_agent.original", header(scope, "user-agent")),
+        ("client.address", client and client[0]),
+        ("network.peer.address", client and client[0]),
+        ("network.peer.port", client and client[1]),
+        ("network.protocol.version", get("http_version")),
+    ):
+        if value:
+            attributes[name] = value
+    return attributes
+
+
+def route_of(scope: dict[str, Any]) -> str:
+    """The route's template as Starlette and those built on it leave it in the scope; empty where there is none."""
+    route = scope.get("route")
+    path = getattr(route, "path_format", None) or getattr(route, "path", None)
+    if not isinstance(path, str):
+        return ""
+    mounted = scope.get("root_path", "")
+    outside = scope.get("app_root_path", mounted)
+    if mounted.startswith(outside):
+        mounted = mounted[len(outside) :]
+    # A mount is a route itself: its path is the mounted part.
+    return path if mounted and mounted == path else mounted.rstrip("/") + path
+
+
+class _Connection:
+    """One request or connection: follows the messages that the application sends."""
+
+    __slots__ = ("_request", "_scope", "_send", "_trailers")
+
+    def __init__(self, request: ServerRequest, scope: dict[str, Any], send: Callable[..., Any]) -> None:
+        self._request = request
+        self._scope = scope
+        self._send = send
+        self._trailers = False
+
+    async def send(self, message: dict[str, Any]) -> None:
+        with _GUARD:
+            self._before(message)
+        await self._send(message)
+        with _GUARD:
+            self._after(message)
+
+    def _before(self, message: dict[str, Any]) -> None:
+        kind, request = message["type"], self._request
+        if kind in ("http.response.start", "websocket.http.response.start"):
+            request.status = message["status"]
+            self._trailers = message.get("trailers", False)
+        elif kind == "websocket.accept":
+            request.status = SWITCHING_PROTOCOLS
+        elif kind == "websocket.close" and request.status is None:
+            request.status = FORBIDDEN
+
+    def _after(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        last_of_body = kind == "http.response.body" and not message.get("more_body", False) and not self._trailers
+        if last_of_body or (kind == "http.response.trailers" and not message.get("more_trailers", False)):
+            self._request.route = self._request.route or route_of(self._scope)
+            self._request.body_is_over()
+
+
+async def run(application: Callable[..., Any], scope: Any, receive: Any, send: Any, tracer: Tracer) -> None:
+    """Calls an ASGI application inside its SERVER span; without one, where a wrapper further out has it."""
+    request = None
+    with _GUARD:
+        if scope["type"] in ("http", "websocket") and REQUEST_KEY not in scope:
+            method = scope.get("method") or "GET"
+            request = start_http_server(tracer, scope, _GETTER, method, attributes_of(scope))
+    if request is None:
+        await application(scope, receive, send)
+        return
+    scope[REQUEST_KEY] = request
+    # Attached and detached in this coroutine, which runs in one task: never across a yield of its own.
+    token = otel_context.attach(request.context)
+    try:
+        await application(scope, receive, _Connection(request, scope, send).send)
+    except BaseException as error:
+        with _GUARD:
+            request.record(error)
+        raise
+    finally:
+        with _GUARD:
+            otel_context.detach(token)
+            request.route = request.route or route_of(scope)
+            request.end()
+
+
+class Middleware:
+    """An ASGI application around another one, for servers that are handed an application as a value."""
+
+    __slots__ = ("app", "tracer")
+
+    def __init__(self, app: Any, tracer: Tracer) -> None:
+        self.app = app
+        self.tracer = tracer
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await run(self.app, scope, receive, send, self.tracer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.app, name)
+
+
+def traced_call(tracer: Tracer) -> Callable[[Any], Any]:
+    """A factory of wrappers around ``__call__(self, scope, receive, send)`` of an application's class."""
+    from functools import update_wrapper  # noqa: PLC0415 - kept beside its one use
+
+    def factory(original: Any) -> Any:
+        # A coroutine function like the original: servers ask which kind of application they have.
+        async def wrapper(self: Any, scope: Any, receive: Any, send: Any) -> None:
+            await run(original.__get__(self), scope, receive, send, tracer)
+
+        return update_wrapper(wrapper, original)
+
+    return factory

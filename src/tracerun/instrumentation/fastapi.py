@@ -1,0 +1,94 @@
+"""FastAPI: the SERVER span around the application, in place of the one that FastAPI makes itself.
+
+FastAPI of 2026 (0.160 and later) depends on opentelemetry-api and, once a provider exists, makes one SERVER
+and three INTERNAL spans for each request. Its SERVER span gives way to ours, which starts before any
+middleware; its INTERNAL spans are off, unless the application asks for them with
+``FastAPI(telemetry={"operation_spans": True})``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry.trace import Span, SpanContext, SpanKind, Tracer
+
+from tracerun.instrumentation.asgi import traced_call
+from tracerun.instrumentation.context import tracer
+from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest
+from tracerun.instrumentation.patching import after
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Ours(Span):
+    """Our SERVER span as FastAPI gets it in place of its own: everything reaches it, but FastAPI does not end it."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def end(self, end_time: int | None = None) -> None:
+        """Ours ends with the response's body."""
+
+    def get_span_context(self) -> SpanContext:
+        return self._span.get_span_context()
+
+    def set_attributes(self, attributes: Any) -> None:
+        self._span.set_attributes(attributes)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        self._span.set_attribute(key, value)
+
+    def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
+        self._span.add_event(name, attributes, timestamp)
+
+    def update_name(self, name: str) -> None:
+        self._span.update_name(name)
+
+    def is_recording(self) -> bool:
+        return self._span.is_recording()
+
+    def set_status(self, status: Any, description: str | None = None) -> None:
+        self._span.set_status(status, description)
+
+    def record_exception(self, exception: BaseException, *args: Any, **kwargs: Any) -> None:
+        self._span.record_exception(exception, *args, **kwargs)
+
+
+class _InsideTracer(Tracer):
+    """FastAPI's own tracer, but for SERVER spans: for those there is ours already."""
+
+    def __init__(self, real: Tracer) -> None:
+        self._real = real
+
+    def start_span(
+        self, name: str, context: Any = None, kind: SpanKind = SpanKind.INTERNAL, *args: Any, **kwargs: Any
+    ) -> Span:
+        request = (otel_context.get_current() if context is None else context).get(REQUEST_KEY)
+        if kind is SpanKind.SERVER and isinstance(request, ServerRequest):
+            return _Ours(request.span)
+        return self._real.start_span(name, context, kind, *args, **kwargs)
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[Span]:  # type: ignore[override]
+        return self._real.start_as_current_span(*args, **kwargs)  # type: ignore[return-value]
+
+
+def _give_way(_: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """After ``FastAPI.__init__``: what FastAPI's own tracing does from now on."""
+    app = args[0]
+    config, native = getattr(app, "_telemetry", None), getattr(app, "_native_telemetry", None)
+    asked = kwargs.get("telemetry") or {}
+    if config is None or native is None or asked.get("tracer_provider") is not None:
+        return  # a FastAPI without tracing of its own, or one that is told where its spans go
+    if not asked.get("operation_spans"):
+        config["tracing"] = False
+        return
+    real = native._get_tracer
+    native._get_tracer = lambda *, provider: _InsideTracer(real(provider=provider))
+
+
+PATCHES = {
+    "fastapi.applications:FastAPI.__init__": after(_give_way, "fastapi"),
+    "fastapi.applications:FastAPI.__call__": traced_call(tracer("fastapi")),
+}

@@ -1,0 +1,135 @@
+"""Wrapping a library's function: our part before and after it, guarded, the call itself untouched.
+
+An instrumentor says what begins (``begin``), and gets back a call that is told how it ended. Whatever our
+part raises is swallowed; whatever the library raises or returns is the program's.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tracerun.agent.guard import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Call(Protocol):
+    """One call of a wrapped function, from ``begin`` on."""
+
+    def ended(self, result: Any) -> Any:
+        """The function has returned; gives what the program is to get (nearly always ``result``)."""
+
+    def failed(self, error: BaseException) -> None:
+        """The function has raised; the error goes on to the program."""
+
+
+
+
+def around(begin: Callable[[tuple[Any, ...], dict[str, Any]], Call | None], what: str) -> Callable[[Any], Any]:
+    """A factory of wrappers around plain functions.
+
+    Args:
+        begin: Called with the positional and keyword arguments before the function.
+        what: Named on stderr should our part fail.
+    """
+    guard = guarded(what)
+
+    def factory(original: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if sys.is_finalizing():
+                return original(*args, **kwargs)
+            call = None
+            with guard:
+                call = begin(args, kwargs)
+            if call is None:
+                return original(*args, **kwargs)
+            try:
+                result = original(*args, **kwargs)
+            except BaseException as error:
+                with guard:
+                    call.failed(error)
+                raise
+            with guard:
+                result = call.ended(result)
+            return result
+
+        return update_wrapper(wrapper, original)
+
+    return factory
+
+
+def around_async(begin: Callable[[tuple[Any, ...], dict[str, Any]], Call | None], what: str) -> Callable[[Any], Any]:
+    """The same around coroutine functions."""
+    guard = guarded(what)
+
+    def factory(original: Any) -> Any:
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            call = None
+            with guard:
+                call = begin(args, kwargs)
+            if call is None:
+                return await original(*args, **kwargs)
+            try:
+                result = await original(*args, **kwargs)
+            except BaseException as error:
+                with guard:
+                    call.failed(error)
+                raise
+            with guard:
+                result = call.ended(result)
+            return result
+
+        return update_wrapper(wrapper, original)
+
+    return factory
+
+
+def after(then: Callable[[Any, tuple[Any, ...], dict[str, Any]], None], what: str) -> Callable[[Any], Any]:
+    """A factory of wrappers that look at what a function has done: ``then(result, args, kwargs)``."""
+    guard = guarded(what)
+
+    def factory(original: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            with guard:
+                then(result, args, kwargs)
+            return result
+
+        return update_wrapper(wrapper, original)
+
+    return factory
+
+
+def argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str, default: Any = None) -> Any:
+    """An argument, however it was passed."""
+    return args[position] if len(args) > position else kwargs.get(name, default)
+
+
+def before(look: Callable[[tuple[Any, ...], dict[str, Any]], None], what: str) -> Callable[[Any], Any]:
+    """A factory of wrappers that look at a call before it is made."""
+    guard = guarded(what)
+
+    def factory(original: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with guard:
+                look(args, kwargs)
+            return original(*args, **kwargs)
+
+        return update_wrapper(wrapper, original)
+
+    return factory
+
+
+def replacing(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """A factory of wrappers that hand the original over as the first argument; the function guards itself."""
+
+    def factory(original: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return function(original, *args, **kwargs)
+
+        return update_wrapper(wrapper, original)
+
+    return factory

@@ -1,0 +1,27 @@
+"""requests: one CLIENT span for each request that an adapter sends; urllib3 underneath is the same request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracerun.instrumentation.context import tracer
+from tracerun.instrumentation.http import HttpClientSpan, start_http_client
+from tracerun.instrumentation.patching import argument, around
+
+_TRACER = tracer("requests")
+_VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
+
+
+class _Span(HttpClientSpan):
+    __slots__ = ()
+
+    def version_of(self, response: Any) -> str | None:
+        return _VERSIONS.get(getattr(response.raw, "version", None))
+
+
+def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    request = argument(args, kwargs, 1, "request")
+    return start_http_client(_Span, _TRACER, request.method or "GET", request.url, request.headers)
+
+
+PATCHES = {"requests.adapters:HTTPAdapter.send": around(_begin, "requests")}

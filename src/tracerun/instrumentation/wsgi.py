@@ -1,0 +1,137 @@
+"""The SERVER span around a WSGI application: its call, each step of its body, and its close.
+
+All three run in one ``contextvars.Context`` per request, so no token is held across a ``yield`` and a body
+that is dropped half-way leaves nothing behind in the server's thread.
+Source: PEP 3333.
+"""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+
+from tracerun.agent.guard import guarded
+from tracerun.instrumentation import redaction
+from tracerun.instrumentation.context import HeaderGetter
+from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest, split_host, start_http_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextvars import Context
+
+    from opentelemetry.trace import Tracer
+
+_GETTER = HeaderGetter(lambda environ, name: environ.get("HTTP_" + name.upper().replace("-", "_")))
+_GUARD = guarded("a WSGI request")
+
+
+def attributes_of(environ: dict[str, Any]) -> dict[str, Any]:
+    """What the environ says of a request before the application runs."""
+    get = environ.get
+    scheme = get("wsgi.url_scheme", "http")
+    authority = get("HTTP_HOST") or f"{get('SERVER_NAME', '')}:{get('SERVER_PORT', '')}"
+    host, port = split_host(authority, scheme)
+    # PEP 3333 hands paths over as latin-1 text of UTF-8 bytes.
+    path = (get("SCRIPT_NAME", "") + get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
+    attributes: dict[str, Any] = {"url.scheme": scheme, "url.path": path or "/", "server.address": host}
+    if port:
+        attributes["server.port"] = port
+    for name, value in (
+        ("url.query", redaction.query(get("QUERY_STRING") or "")),
+        ("user_agent.original", get("HTTP_USER_AGENT")),
+        ("client.address", get("REMOTE_ADDR")),
+        ("network.peer.address", get("REMOTE_ADDR")),
+        ("network.protocol.version", get("SERVER_PROTOCOL", "").removeprefix("HTTP/")),
+    ):
+        if value:
+            attributes[name] = value
+    peer_port = str(get("REMOTE_PORT", ""))
+    if peer_port.isdigit():
+        attributes["network.peer.port"] = int(peer_port)
+    return attributes
+
+
+class Body:
+    """The application's body: each step and the close run in the request's context; its end ends the span."""
+
+    __slots__ = ("_body", "_iterator", "_request", "_run")
+
+    def __init__(self, body: Any, run: Callable[..., Any], request: ServerRequest) -> None:
+        self._body = body
+        self._iterator: Iterator[bytes] | None = None
+        self._run = run
+        self._request = request
+
+    def __iter__(self) -> Body:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            if self._iterator is None:
+                self._iterator = self._run(iter, self._body)
+            return self._run(next, self._iterator)  # type: ignore[no-any-return]
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._request.record(error)
+            raise
+
+    def close(self) -> None:
+        """PEP 3333: called by the server when the request is over, however it ended."""
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                self._run(close)
+        except BaseException as error:
+            self._request.record(error)
+            raise
+        finally:
+            with _GUARD:
+                self._run(self._request.end)
+
+    def __len__(self) -> int:
+        # wsgiref and others make a Content-Length of a body of one block.
+        return len(self._body)
+
+
+class IteratedBody(Body):
+    """A body without a length: ``len()`` must fail as it does on the body itself."""
+
+    __slots__ = ()
+    __len__ = None  # type: ignore[assignment]
+
+
+def run(application: Callable[..., Any], environ: dict[str, Any], start_response: Any, tracer: Tracer) -> Any:
+    """Calls a WSGI application inside its SERVER span; without one, where a wrapper further out has it."""
+    request = None
+    with _GUARD:
+        if REQUEST_KEY not in environ:
+            request = start_http_server(
+                tracer, environ, _GETTER, environ.get("REQUEST_METHOD", "GET"), attributes_of(environ)
+            )
+    if request is None:
+        return application(environ, start_response)
+    environ[REQUEST_KEY] = request
+    context = copy_context()
+    context.run(otel_context.attach, request.context)
+    return _run_in(context, request, application, environ, start_response)
+
+
+def _run_in(
+    context: Context, request: ServerRequest, application: Callable[..., Any], environ: dict[str, Any], start: Any
+) -> Any:
+    def start_response(status: str, *args: Any, **kwargs: Any) -> Any:
+        with _GUARD:
+            request.status = int(status.partition(" ")[0])
+        return start(status, *args, **kwargs)
+
+    try:
+        body = context.run(application, environ, start_response)
+    except BaseException as error:
+        with _GUARD:
+            request.record(error)
+            request.end()
+        raise
+    return (Body if hasattr(body, "__len__") else IteratedBody)(body, context.run, request)

@@ -1,0 +1,392 @@
+"""Every setting once: flag, variable, pyproject key, default, allowed values, secret or not.
+
+The only reader of the environment, in the launcher and in the target. In the target this module is on
+the start-up path, so it imports nothing but ``os`` and parses only what is set.
+
+Source: OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter
+Configuration"; ``TRACERUN_*`` exists only for what has no standard name.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tracerun.values import (
+    SAMPLERS,
+    boolean,
+    choice,
+    endpoint,
+    exporters,
+    headers,
+    key_values,
+    milliseconds,
+    names,
+    otlp_timeout,
+    path,
+    propagators,
+    sampler,
+    seconds,
+    text,
+    whole_number,
+)
+
+TYPE_CHECKING = False  # type checkers know the name; importing typing would cost every traced start-up
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
+    from typing import Any, Generic, TypeVar, overload
+
+    T = TypeVar("T")
+else:
+    T = None
+    Generic = {None: object}  # makes ``Generic[T]`` plain ``object`` at run time
+
+PROTOCOLS = ("http/protobuf", "http/json", "grpc")
+CHILDREN = ("same", "all", "none")
+COMPRESSIONS = ("none", "gzip")
+
+
+class Setting(Generic[T]):
+    """One setting: how it is named everywhere, and what a value of it means.
+
+    Args:
+        variables: The environment variables that carry it, strongest first.
+        parse: Gives the value of a variable's text; raises ``ValueError`` whose message is what is allowed.
+        default: The value where nothing, or something wrong, is set.
+        flag: The options of the command line, separated by commas; empty where there is none.
+        metavar: What ``--help`` shows behind the option; empty for an on/off switch.
+        help: One line for ``--help`` and docs/settings.md.
+        secret: Whether the value must never be shown.
+        multiple: Whether the option can be given several times (joined by commas in the variable).
+    """
+
+    __slots__ = ("default", "flag", "help", "metavar", "multiple", "name", "parse", "secret", "variables")
+
+    def __init__(
+        self,
+        variables: str,
+        parse: Callable[[str], T],
+        default: T,
+        *,
+        flag: str = "",
+        metavar: str = "",
+        help: str = "",  # noqa: A002 - the word that click and argparse use
+        secret: bool = False,
+        multiple: bool = False,
+    ) -> None:
+        self.variables = variables.split()
+        self.parse = parse
+        self.default = default
+        self.flag = flag
+        self.metavar = metavar
+        self.help = help
+        self.secret = secret
+        self.multiple = multiple
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Setting[T]: ...
+        @overload
+        def __get__(self, instance: Settings, owner: type) -> T: ...
+
+    else:
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
+    def __get__(self, instance: Settings | None, owner: type) -> Any:
+        return self if instance is None else instance.values.get(self.name, self.default)
+
+    @property
+    def key(self) -> str:
+        """The key in ``[tool.tracerun]``: the long option without its dashes; empty where there is no option."""
+        return self.flag.rpartition("--")[2]
+
+
+class Settings:
+    """The settings of one process, read from its environment.
+
+    Attributes:
+        values: What is set and right, by setting name.
+        raw: The text of each variable that is set, by variable.
+        problems: One line for each value that is wrong: variable, what is allowed, what is used instead.
+    """
+
+    service_name = Setting[str](
+        "OTEL_SERVICE_NAME", text, "", flag="-n,--service-name", metavar="NAME",
+        help="Name of this service. [from the command]",
+    )  # fmt: skip
+    endpoint = Setting[str](
+        "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "", flag="-e,--endpoint", metavar="URL",
+        help="Where spans go by OTLP. [a collector on this machine, else span files]", secret=True,
+    )  # fmt: skip
+    traces_endpoint = Setting[str](
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint, "", help="The same for traces alone, used as it is.", secret=True
+    )
+    protocol = Setting[str](
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL OTEL_EXPORTER_OTLP_PROTOCOL", choice(*PROTOCOLS), "",
+        flag="--protocol", metavar="|".join(PROTOCOLS), help="[http/protobuf; grpc on port 4317]",
+    )  # fmt: skip
+    insecure = Setting[bool](
+        "OTEL_EXPORTER_OTLP_TRACES_INSECURE OTEL_EXPORTER_OTLP_INSECURE", boolean, False,
+        flag="--insecure", help="No TLS where the endpoint has no scheme.",
+    )  # fmt: skip
+    headers = Setting["dict[str, str]"](
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS", headers, {},
+        flag="-H,--header", metavar="NAME=VALUE", help="OTLP header; VALUE may be @FILE or env:VAR.",
+        secret=True, multiple=True,
+    )  # fmt: skip
+    exporter = Setting["tuple[str, ...]"](
+        "TRACERUN_EXPORTER OTEL_TRACES_EXPORTER", exporters, ("auto",), flag="--exporter", metavar="LIST",
+        help="auto, otlp, file, tree, console, none. [auto]",
+    )  # fmt: skip
+    resource = Setting["dict[str, str]"](
+        "OTEL_RESOURCE_ATTRIBUTES", key_values, {}, flag="--resource", metavar="KEY=VALUE",
+        help="Resource attribute of every span.", multiple=True,
+    )  # fmt: skip
+    sampler = Setting[str](
+        "OTEL_TRACES_SAMPLER", sampler, "parentbased_always_on", flag="--sampler", metavar="NAME[:ARG]",
+        help="[parentbased_always_on]",
+    )  # fmt: skip
+    sampler_argument = Setting[str]("OTEL_TRACES_SAMPLER_ARG", text, "", help="The ratio of a traceidratio sampler.")
+    propagators = Setting["tuple[str, ...]"](
+        "OTEL_PROPAGATORS", propagators, ("tracecontext", "baggage"), flag="--propagators", metavar="LIST",
+        help="[tracecontext,baggage]",
+    )  # fmt: skip
+    only = Setting["tuple[str, ...]"](
+        "TRACERUN_ONLY", names, (), flag="--only", metavar="LIST", help="Trace these libraries and no others."
+    )
+    disable = Setting["tuple[str, ...]"](
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", names, (), flag="--disable", metavar="LIST",
+        help="Do not trace these libraries.",
+    )  # fmt: skip
+    children = Setting[str](
+        "TRACERUN_CHILDREN", choice(*CHILDREN), "same", flag="--children", metavar="|".join(CHILDREN),
+        help="Which child processes are traced. [same]",
+    )  # fmt: skip
+    exit_timeout = Setting[float](
+        "TRACERUN_EXIT_TIMEOUT", seconds, 2.0, flag="--exit-timeout", metavar="SECONDS",
+        help="Budget for all flushing at exit. [2]",
+    )  # fmt: skip
+    strict = Setting[bool](
+        "TRACERUN_STRICT", boolean, False, flag="--strict", help="Refuse to start where a setting is wrong."
+    )
+
+    directory = Setting[str](
+        "TRACERUN_DIR", path, "", help="Folder of the span files; $XDG_STATE_HOME/tracerun by default."
+    )
+    enabled = Setting[bool]("TRACERUN_ENABLED", boolean, True, help="false: run the program untraced.")
+    sdk_disabled = Setting[bool]("OTEL_SDK_DISABLED", boolean, False, help="true: run the program untraced.")
+    debug = Setting[bool]("TRACERUN_DEBUG", boolean, False, help="Show the traceback of an internal error.")
+    raise_errors = Setting[bool](
+        "TRACERUN_RAISE_ERRORS", boolean, False, help="For tracerun's own tests: an internal error is raised."
+    )
+
+    timeout = Setting[float](
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT OTEL_EXPORTER_OTLP_TIMEOUT", otlp_timeout, 10.0,
+        help="Milliseconds for one OTLP request; a number below 100 is read as seconds, as the Python SDK does.",
+    )  # fmt: skip
+    compression = Setting[str](
+        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION OTEL_EXPORTER_OTLP_COMPRESSION", choice(*COMPRESSIONS), "none",
+        help="none or gzip.",
+    )  # fmt: skip
+    certificate = Setting[str](
+        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE OTEL_EXPORTER_OTLP_CERTIFICATE", path, "",
+        help="PEM file of the certificate authorities to trust.",
+    )  # fmt: skip
+    client_certificate = Setting[str](
+        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", path, "",
+        help="PEM file of the client's certificate chain.",
+    )  # fmt: skip
+    client_key = Setting[str](
+        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY OTEL_EXPORTER_OTLP_CLIENT_KEY", path, "",
+        help="PEM file of the client's private key.",
+    )  # fmt: skip
+    schedule_delay = Setting["float | None"](
+        "OTEL_BSP_SCHEDULE_DELAY", milliseconds, None, help="Milliseconds between two exports; 1000 by default."
+    )
+    max_queue_size = Setting[int](
+        "OTEL_BSP_MAX_QUEUE_SIZE", whole_number(1), 20_000, help="Spans that may wait for export; 20000 by default."
+    )
+    max_export_batch_size = Setting[int](
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", whole_number(1), 512, help="Spans in one export; 512 by default."
+    )
+    export_timeout = Setting["float | None"](
+        "OTEL_BSP_EXPORT_TIMEOUT", milliseconds, None, help="Milliseconds for one export with its retries."
+    )
+
+    # Read by the SDK itself, when it is imported: a wrong one would raise there.
+    span_attribute_count = Setting["int | None"](
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", whole_number(0), None, help="Attributes of a span; 128 by default."
+    )
+    span_attribute_length = Setting["int | None"](
+        "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", whole_number(0), None, help="Length of a span attribute."
+    )
+    attribute_count = Setting["int | None"](
+        "OTEL_ATTRIBUTE_COUNT_LIMIT", whole_number(0), None, help="Attributes of anything; 128 by default."
+    )
+    attribute_length = Setting["int | None"](
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", whole_number(0), None, help="Length of any attribute."
+    )
+    event_count = Setting["int | None"](
+        "OTEL_SPAN_EVENT_COUNT_LIMIT", whole_number(0), None, help="Events of a span; 128 by default."
+    )
+    event_attribute_count = Setting["int | None"](
+        "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", whole_number(0), None, help="Attributes of an event; 128 by default."
+    )
+    link_count = Setting["int | None"](
+        "OTEL_SPAN_LINK_COUNT_LIMIT", whole_number(0), None, help="Links of a span; 128 by default."
+    )
+    link_attribute_count = Setting["int | None"](
+        "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", whole_number(0), None, help="Attributes of a link; 128 by default."
+    )
+
+    # What asks for more than traces: the official configurator does the whole set-up then.
+    config_file = Setting[str]("OTEL_CONFIG_FILE", path, "", help="Declarative configuration file.")
+    configurator = Setting[str]("OTEL_PYTHON_CONFIGURATOR", text, "", help="Configurator by entry point name.")
+    id_generator = Setting[str]("OTEL_PYTHON_ID_GENERATOR", text, "", help="Id generator by entry point name.")
+    metrics_exporter = Setting["tuple[str, ...]"]("OTEL_METRICS_EXPORTER", names, (), help="[none]")
+    logs_exporter = Setting["tuple[str, ...]"]("OTEL_LOGS_EXPORTER", names, (), help="[none]")
+    resource_detectors = Setting["tuple[str, ...]"](
+        "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", names, (), help="Resource detectors by entry point name."
+    )
+    context = Setting[str]("OTEL_PYTHON_CONTEXT", text, "", help="Context implementation by entry point name.")
+
+    # Set by the launcher and the agent for the processes below, never by a user.
+    launcher_pid = Setting["int | None"]("TRACERUN_PID", whole_number(1), None)
+    target = Setting[str]("TRACERUN_TARGET", text, "")
+    run = Setting[str]("TRACERUN_RUN", text, "")
+    command = Setting[str]("TRACERUN_COMMAND", text, "")
+
+    __slots__ = ("problems", "raw", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.raw: dict[str, str] = {}
+        self.problems: list[str] = []
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """The settings of an environment, this process's own by default. Never raises for a wrong value."""
+        settings = cls()
+        get = (os.environ if env is None else env).get
+        for setting in TABLE:
+            for variable in setting.variables:
+                value = get(variable)
+                # Specification: an empty value is the same as an unset variable.
+                if value and value.strip():
+                    settings._read(setting, variable, value.strip())
+        settings._check_together()
+        return settings
+
+    def _read(self, setting: Setting[Any], variable: str, value: str) -> None:
+        self.raw[variable] = value
+        try:
+            parsed = setting.parse(value)
+        except ValueError as wrong:
+            shown = variable if setting.secret else f"{variable}={value}"
+            self.problems.append(f"{shown}: {wrong}; {_instead(setting)}")
+        else:
+            self.values.setdefault(setting.name, parsed)
+
+    def _check_together(self) -> None:
+        """The ratio belongs to the sampler: only together can one say what is wrong."""
+        name, argument = self.sampler, self.sampler_argument
+        if ":" in name:
+            name, _, argument = name.partition(":")
+        if argument and name in SAMPLERS:
+            try:
+                sampler(f"{name}:{argument}")
+            except ValueError as wrong:
+                self.problems.append(f"OTEL_TRACES_SAMPLER_ARG={argument}: {wrong}; using 1.0")
+                self.values.pop("sampler_argument", None)
+
+    def to_env(self) -> dict[str, str]:
+        """The variables that make these settings: ``Settings.from_env(s.to_env()) == s``."""
+        return dict(self.raw)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Settings) and (self.values, self.problems) == (other.values, other.problems)
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self.raw.items())))
+
+    @property
+    def off(self) -> str:
+        """Why nothing is traced at all, as the variable that says so; empty where tracing is on."""
+        if not self.enabled:
+            return f"TRACERUN_ENABLED={self.raw['TRACERUN_ENABLED']}"
+        return f"OTEL_SDK_DISABLED={self.raw['OTEL_SDK_DISABLED']}" if self.sdk_disabled else ""
+
+    @property
+    def asks_for_official_setup(self) -> bool:
+        """Whether something is asked for that the official configurator has and we have not."""
+        more = self.config_file or self.configurator or self.id_generator
+        return bool(more or set(self.metrics_exporter + self.logs_exporter) - {"none"})
+
+    @property
+    def unreadable_for_sdk(self) -> list[str]:
+        """Variables that the official packages would trip over, or scan entry points for, when imported."""
+        wrong = [line.partition(":")[0].partition("=")[0] for line in self.problems]
+        return [name for name in (*wrong, "OTEL_PROPAGATORS", "OTEL_PYTHON_CONTEXT") if name in self.raw]
+
+    @property
+    def state_directory(self) -> str:
+        """The folder of the span files: ``TRACERUN_DIR``, else the XDG state folder; empty without a home."""
+        return self.directory or default_state_directory()
+
+
+def _instead(setting: Setting[Any]) -> str:
+    default = setting.default
+    if isinstance(default, tuple):
+        default = ",".join(default)
+    return f"using {default}" if default not in ("", None, {}) else "ignored"
+
+
+TABLE: tuple[Setting[Any], ...] = tuple(value for value in vars(Settings).values() if isinstance(value, Setting))
+
+
+def default_state_directory() -> str:
+    """``$XDG_STATE_HOME/tracerun`` (XDG Base Directory Specification); empty where no home is known."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(base):  # the XDG specification: a relative path is to be ignored
+        home = os.path.expanduser("~")
+        if not os.path.isabs(home):
+            return ""
+        base = os.path.join(home, ".local", "state")
+    return os.path.join(base, "tracerun")
+
+
+def environment() -> MutableMapping[str, str]:
+    """This process's environment, for the few places that hand it on or mark it for child processes."""
+    return os.environ
+
+
+def search_path() -> str:
+    """``PATH``, or what the system searches without it."""
+    return os.environ.get("PATH", os.defpath)
+
+
+class hidden:  # noqa: N801 - used like contextlib's functions; that module is not loaded at start-up
+    """Hides variables while a block runs, for imports that raise or scan where one of them is set."""
+
+    __slots__ = ("kept", "variables")
+
+    def __init__(self, variables: list[str]) -> None:
+        self.variables = variables
+        self.kept: dict[str, str] = {}
+
+    def __enter__(self) -> None:
+        self.kept = {name: os.environ.pop(name) for name in self.variables if name in os.environ}
+
+    def __exit__(self, *_: object) -> None:
+        os.environ.update(self.kept)
+
+
+def flagged() -> Iterator[Setting[Any]]:
+    """The settings that have an option, in the order of ``--help``."""
+    return (setting for setting in TABLE if setting.flag)
