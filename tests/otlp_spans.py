@@ -1,5 +1,9 @@
 """Spans of every shape, made by the real SDK, and the official encoder's request for them."""
 
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -7,33 +11,56 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
 from opentelemetry.trace.span import TraceState
 
 
 class Collected(SpanProcessor):
     """The spans that ended, in their order."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.spans: list[ReadableSpan] = []
 
     def on_end(self, span: ReadableSpan) -> None:
         self.spans.append(span)
 
 
-def provider(collected, resource=None, limits=None):
+class Counting(IdGenerator):
+    """Ids that count on, so that spans of any provider differ and Hypothesis can repeat an example."""
+
+    def __init__(self) -> None:
+        self._ids = count(1)
+
+    def generate_span_id(self) -> int:
+        return (next(self._ids) * 0x9E3779B97F4A7C15) % 2**64
+
+    def generate_trace_id(self) -> int:
+        return (next(self._ids) * 0x9E3779B97F4A7C15F39CC0605CEDC835) % 2**128
+
+    def is_trace_id_random(self) -> bool:
+        return True
+
+
+_IDS = Counting()
+
+
+def provider(
+    collected: Collected, resource: Resource | None = None, limits: SpanLimits | None = None
+) -> TracerProvider:
     made = TracerProvider(
         resource=resource or Resource({"service.name": "shop"}),
         span_limits=limits,
         sampler=ALWAYS_ON,
+        id_generator=_IDS,
         shutdown_on_exit=False,
     )
     made.add_span_processor(collected)
     return made
 
 
-def ended_span(name="GET /", **arguments) -> ReadableSpan:
+def ended_span(name: str = "GET /", **arguments: Any) -> ReadableSpan:
     """One root span from the SDK; the arguments are those of ``start_span``."""
     collected = Collected()
     provider(collected).get_tracer("shop").start_span(
@@ -42,13 +69,13 @@ def ended_span(name="GET /", **arguments) -> ReadableSpan:
     return collected.spans[0]
 
 
-def handmade_span(**fields) -> ReadableSpan:
+def handmade_span(**fields: Any) -> ReadableSpan:
     """One span that the SDK has not cleaned, as a program's own span processor may pass on."""
     context = SpanContext(trace_id=1, span_id=2, is_remote=False)
     return ReadableSpan(**{"name": "handmade", "context": context, "resource": Resource({}), **fields})
 
 
-def official_request(spans) -> ExportTraceServiceRequest:
+def official_request(spans: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
     """What the official encoder gives, plus the one difference we want: the W3C trace flags in bits 0 to 7."""
     request = encode_spans(spans)
     by_id = {span.context.span_id.to_bytes(8, "big"): span for span in spans}
@@ -60,7 +87,7 @@ def official_request(spans) -> ExportTraceServiceRequest:
     return request
 
 
-def span_messages(request) -> list[SpanMessage]:
+def span_messages(request: ExportTraceServiceRequest) -> list[SpanMessage]:
     return [span for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
 
 
@@ -113,7 +140,7 @@ SCOPES = st.tuples(
 
 
 @st.composite
-def finished_spans(draw) -> list[ReadableSpan]:
+def finished_spans(draw: st.DrawFn) -> list[ReadableSpan]:
     """Up to six spans, of several resources and scopes that may be equal or the same, in mixed order."""
     collected = Collected()
     resources = draw(st.lists(RESOURCES, min_size=1, max_size=2))
@@ -127,7 +154,7 @@ def finished_spans(draw) -> list[ReadableSpan]:
     return collected.spans
 
 
-def _run_span(draw, tracer):
+def _run_span(draw: st.DrawFn, tracer: Tracer) -> None:
     parent = draw(st.none() | CONTEXTS)
     span = tracer.start_span(
         draw(TEXTS),

@@ -125,7 +125,11 @@ class Settings:
         help="Where spans go by OTLP. [a collector on this machine, else span files]", secret=True,
     )  # fmt: skip
     traces_endpoint = Setting[str](
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint, "", help="The same for traces alone, used as it is.", secret=True
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        endpoint,
+        "",
+        help="The same for traces alone, used as it is.",
+        secret=True,
     )
     protocol = Setting[str](
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL OTEL_EXPORTER_OTLP_PROTOCOL", choice(*PROTOCOLS), "",

@@ -70,9 +70,7 @@ class Finder:
             spec.loader = Loader(spec, callbacks)  # type: ignore[assignment]
         return spec
 
-    def _spec_of_others(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None
-    ) -> ModuleSpec | None:
+    def _spec_of_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         for finder in list(sys.meta_path):
             if finder is not self and hasattr(finder, "find_spec"):
                 spec = finder.find_spec(name, path, target)

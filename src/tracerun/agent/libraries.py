@@ -104,9 +104,9 @@ class Watched:
             _LOCK.release()
 
     def _patch(self) -> None:
-        from tracerun.agent import sdk, versions  # noqa: PLC0415 - the SDK is loaded here, and not before
+        from tracerun.agent import installed, sdk  # noqa: PLC0415 - the SDK is loaded here, and not before
 
-        conflict = versions.conflict(self.library)
+        conflict = installed.conflict(self.library)
         if conflict:
             self.state, self.reason = CONFLICT, conflict
             guard.say(f"{self.library.name} is not traced: {conflict}")

@@ -99,7 +99,17 @@ def _known(flag: str, names: tuple[str, ...], built_in: tuple[str, ...], group: 
 
 def check_together(settings: Settings, given: list[Setting[Any]]) -> None:
     """Refuses an option that the declarative configuration would silently override."""
-    inside = {"service_name", "endpoint", "protocol", "insecure", "headers", "exporter", "resource", "sampler", "propagators"}
+    inside = {
+        "service_name",
+        "endpoint",
+        "protocol",
+        "insecure",
+        "headers",
+        "exporter",
+        "resource",
+        "sampler",
+        "propagators",
+    }
     hidden = [setting.flag.rpartition(",")[2] for setting in given if setting.name in inside]
     if settings.config_file and hidden:
         raise WrongUsage(

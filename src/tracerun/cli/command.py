@@ -102,7 +102,9 @@ def _with_options(options: dict[str, Any]) -> dict[str, str]:
         for setting, text in pyproject.read(table):
             if not any(variable in env for variable in setting.variables):
                 _set(env, setting, text)
-    given = [(setting, options[setting.name]) for setting in flagged() if options[setting.name] not in (None, (), False)]
+    given = [
+        (setting, options[setting.name]) for setting in flagged() if options[setting.name] not in (None, (), False)
+    ]
     for setting, value in given:
         text = checks.text_of(setting, value)
         checks.check(setting, text, setting.flag.rpartition(",")[2])

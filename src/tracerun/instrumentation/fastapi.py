@@ -8,9 +8,9 @@ middleware; its INTERNAL spans are off, unless the application asks for them wit
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
 from opentelemetry.trace import Span, SpanContext, SpanKind, Tracer
 
 from tracerun.instrumentation.asgi import traced_call
@@ -20,6 +20,29 @@ from tracerun.instrumentation.patching import after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# FastAPI extracts the caller's context anew, onto nothing; through it our request would not be found again.
+_REQUEST: ContextVar[ServerRequest | None] = ContextVar("tracerun.fastapi", default=None)
+
+
+class _Native:
+    """FastAPI's own tracing of one application, told which request of ours it is in."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        real_tracer = real._get_tracer
+        real._get_tracer = lambda *, provider: _InsideTracer(real_tracer(provider=provider))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def __call__(self, *, scope: Any, **rest: Any) -> None:
+        token = _REQUEST.set(scope.get(REQUEST_KEY))
+        try:
+            await self._real(scope=scope, **rest)
+        finally:
+            _REQUEST.reset(token)
 
 
 class _Ours(Span):
@@ -65,8 +88,8 @@ class _InsideTracer(Tracer):
     def start_span(
         self, name: str, context: Any = None, kind: SpanKind = SpanKind.INTERNAL, *args: Any, **kwargs: Any
     ) -> Span:
-        request = (otel_context.get_current() if context is None else context).get(REQUEST_KEY)
-        if kind is SpanKind.SERVER and isinstance(request, ServerRequest):
+        request = _REQUEST.get()
+        if kind is SpanKind.SERVER and request is not None:
             return _Ours(request.span)
         return self._real.start_span(name, context, kind, *args, **kwargs)
 
@@ -84,8 +107,7 @@ def _give_way(_: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if not asked.get("operation_spans"):
         config["tracing"] = False
         return
-    real = native._get_tracer
-    native._get_tracer = lambda *, provider: _InsideTracer(real(provider=provider))
+    app._native_telemetry = _Native(native)
 
 
 PATCHES = {

@@ -26,8 +26,6 @@ class Call(Protocol):
         """The function has raised; the error goes on to the program."""
 
 
-
-
 def around(begin: Callable[[tuple[Any, ...], dict[str, Any]], Call | None], what: str) -> Callable[[Any], Any]:
     """A factory of wrappers around plain functions.
 

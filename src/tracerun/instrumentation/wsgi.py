@@ -73,6 +73,8 @@ class Body:
                 self._iterator = self._run(iter, self._body)
             return self._run(next, self._iterator)  # type: ignore[no-any-return]
         except StopIteration:
+            with _GUARD:
+                self._run(self._request.end)
             raise
         except BaseException as error:
             self._request.record(error)
@@ -91,16 +93,19 @@ class Body:
             with _GUARD:
                 self._run(self._request.end)
 
-    def __len__(self) -> int:
-        # wsgiref and others make a Content-Length of a body of one block.
-        return len(self._body)
+    def __del__(self) -> None:
+        # Neither exhausted nor closed: test clients do that.
+        with _GUARD:
+            self._request.end()
 
 
-class IteratedBody(Body):
-    """A body without a length: ``len()`` must fail as it does on the body itself."""
+class SizedBody(Body):
+    """A body with a length: wsgiref and others make a Content-Length of a body of one block."""
 
     __slots__ = ()
-    __len__ = None  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        return len(self._body)
 
 
 def run(application: Callable[..., Any], environ: dict[str, Any], start_response: Any, tracer: Tracer) -> Any:
@@ -134,4 +139,4 @@ def _run_in(
             request.record(error)
             request.end()
         raise
-    return (Body if hasattr(body, "__len__") else IteratedBody)(body, context.run, request)
+    return (SizedBody if hasattr(body, "__len__") else Body)(body, context.run, request)

@@ -236,6 +236,6 @@ def _nearer(place: str) -> str:
     try:
         here = os.getcwd() + os.sep
     except OSError:  # the current folder is gone
-        here = "/"
+        here = ""
     near = place.removeprefix(here)
     return near if len(near) <= _LONG_PLACE else "…/" + "/".join(near.split("/")[-3:])

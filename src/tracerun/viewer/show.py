@@ -44,11 +44,18 @@ def show(directory: str, which: str = "last", *, verbose: bool = False, console:
     draw_header(page, trace)
     Chain(page, trace, verbose=verbose).draw()
     draw_calls(page, trace)
-    if files.skipped:
-        page.line()
-        page.line((f"{counted(files.skipped, 'line')} of the span files could not be read", "yellow"))
+    _draw_gaps(page, files)
     page.print()
     return 0
+
+
+def _draw_gaps(page: Page, files: SpanFiles) -> None:
+    gaps = [f"{counted(files.skipped, 'line')} of the span files could not be read"] if files.skipped else []
+    gaps += [f"could not open {page.text(path)}" for path in files.unreadable]
+    if gaps:
+        page.line()
+    for gap in gaps:
+        page.line((gap, "yellow"))
 
 
 def _ids(files: SpanFiles, which: str) -> list[str]:

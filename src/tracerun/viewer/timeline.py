@@ -113,9 +113,7 @@ def _crosses(caller: SpanRecord, span: SpanRecord) -> bool:
 
 
 def mark(sign: str, time: int, trace: Trace, width: int) -> str:
-    """A sign where a moment, in nanoseconds since the epoch, lies on the timeline; blanks when it lies outside."""
-    if not trace.start <= time <= trace.end:
-        return " " * width
+    """A sign where a moment of the trace, in nanoseconds since the epoch, lies on the timeline."""
     place = min((time - trace.start) * width // max(trace.duration, 1), width - 1)
     return " " * place + sign + " " * (width - place - 1)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from tracerun.versions import outside
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tracerun.instrumentation.catalog import Library
@@ -12,15 +14,15 @@ if TYPE_CHECKING:
 
 def conflict(library: Library) -> str:
     """Why this version of a library is not traced: found and supported; empty where it is."""
-    found = installed(library.modules[0].partition(".")[0], library.distribution)
+    found = version_of(library.modules[0].partition(".")[0], library.distribution)
     if not found:
         return ""  # no version to be found is no reason to give up: most such are working copies
-    too_old = as_numbers(found) < as_numbers(library.minimum)
-    too_new = bool(library.below) and as_numbers(found) >= as_numbers(library.below)
-    return f"found {library.distribution} {found}, supported is {library.supported}" if too_old or too_new else ""
+    if not outside(found, library.minimum, library.below):
+        return ""
+    return f"found {library.distribution} {found}, supported is {library.supported}"
 
 
-def installed(package: str, distribution: str) -> str:
+def version_of(package: str, distribution: str) -> str:
     """The version of an imported package; empty where it cannot be told.
 
     Read from the module's own dictionary (a module's ``__getattr__`` may warn, as Flask's does), else from
@@ -55,20 +57,3 @@ def _from_metadata(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def as_numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version, for comparison: ``2.28.1rc1`` is ``(2, 28, 1)``."""
-    numbers = []
-    for part in version.split("."):
-        digits = ""
-        for character in part:
-            if not character.isdigit():
-                break
-            digits += character
-        if not digits:
-            break
-        numbers.append(int(digits))
-        if digits != part:
-            break
-    return tuple(numbers)

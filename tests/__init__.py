@@ -1,0 +1,1 @@
+"""The tests: real programs, plain and traced, against real receivers on loopback."""

@@ -1,0 +1,189 @@
+"""requests, urllib3 and httpx: one CLIENT span per request, its context on the wire, the program's result its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import PYTHON, Runner
+
+CLIENT, ERROR, UNSET = 3, 2, 0
+
+# Each makes a GET of the first argument and prints status and body.
+GET = {
+    "requests": "import requests, sys\nr = requests.get(sys.argv[1])\nprint(r.status_code, r.text)",
+    "urllib3": "import urllib3, sys\nr = urllib3.PoolManager().request('GET', sys.argv[1], retries=False)\n"
+    "print(r.status, r.data.decode())",
+    "httpx": "import httpx, sys\nr = httpx.get(sys.argv[1])\nprint(r.status_code, r.text)",
+    "httpx async": "import asyncio, httpx, sys\n\nasync def main():\n    async with httpx.AsyncClient() as client:\n"
+    "        r = await client.get(sys.argv[1])\n        print(r.status_code, r.text)\n\nasyncio.run(main())",
+}
+LIBRARIES = pytest.mark.parametrize("library", list(GET))
+
+
+def both(run: Runner, library: str, *arguments: str) -> Any:
+    """Runs the program plain and traced; the outcome must be the same."""
+    program = run.program(GET[library])
+    plain = run.plain(PYTHON, program, *arguments)
+    traced = run.traced(PYTHON, program, *arguments)
+    assert (traced.status, traced.out) == (plain.status, plain.out), traced
+    return traced
+
+
+@LIBRARIES
+def test_one_span_with_the_stable_conventions(run: Runner, web: Any, library: str) -> None:
+    """A request is one CLIENT span with the attributes of the stable HTTP conventions."""
+    done = both(run, library, f"{web.url}/200/thing?page=2")
+    span = done.spans.one()
+    assert (span.kind, span.name, span.status, span.parent_id) == (CLIENT, "GET", UNSET, "")
+    assert span.scope == f"tracerun.{library.partition(' ')[0]}"
+    assert span.attributes == {
+        "http.request.method": "GET",
+        "url.full": f"{web.url}/200/thing?page=2",
+        "server.address": "127.0.0.1",
+        "server.port": web.port,
+        "http.response.status_code": 200,
+        "network.protocol.version": "1.1",
+    }
+
+
+@LIBRARIES
+def test_context_goes_out_in_w3c_headers(run: Runner, web: Any, library: str) -> None:
+    """The request carries a traceparent that names the span; a plain run sends none."""
+    span = both(run, library, f"{web.url}/200").spans.one()
+    plain, traced = web.seen
+    assert "traceparent" not in plain
+    assert traced["traceparent"] == f"00-{span.trace_id}-{span.span_id}-01"
+
+
+@LIBRARIES
+@pytest.mark.parametrize("status", [404, 503])
+def test_error_status(run: Runner, web: Any, library: str, status: int) -> None:
+    """A status of 4xx or 5xx is an error of the client's span."""
+    span = both(run, library, f"{web.url}/{status}").spans.one()
+    assert (span.status, span.attributes["error.type"]) == (ERROR, str(status))
+
+
+@LIBRARIES
+def test_failed_connection(run: Runner, port: int, library: str) -> None:
+    """A connection that fails ends the span with the exception's type, and the program gets its exception."""
+    done = both(run, library, f"http://127.0.0.1:{port}/?token=hush")
+    assert done.status == 1
+    span = done.spans.one()
+    assert span.status == ERROR
+    assert "." in span.attributes["error.type"]
+    assert span.attributes["url.full"].endswith("?token=REDACTED")
+    assert "http.response.status_code" not in span.attributes
+
+
+@LIBRARIES
+def test_credentials_stay_out_of_the_span(run: Runner, web: Any, library: str) -> None:
+    """Userinfo, fragment and the values of secret query keys are not in the span."""
+    url = f"http://user:hush1@127.0.0.1:{web.port}/200?token=hush2&page=1&X-Amz-Signature=hush3#hush4"
+    both(run, library, url)
+    data = b"".join(path.read_bytes() for path in run.state.glob("*.jsonl"))
+    assert b"hush" not in data
+    assert b"page=1" in data
+
+
+def test_redirects_are_requests(run: Runner, web: Any) -> None:
+    """Each request of a redirect is a span, also where the library follows it by itself."""
+    done = both(run, "requests", f"{web.url}/302")
+    assert [span.attributes["http.response.status_code"] for span in done.spans] == [302, 200]
+
+
+def test_unusual_methods(run: Runner, web: Any) -> None:
+    """A method that nobody knows is _OTHER, as the conventions have it, and the name is HTTP."""
+    program = run.program("import requests, sys\nprint(requests.request('brew', sys.argv[1]).status_code)")
+    span = run.traced(PYTHON, program, web.url).spans.one()
+    assert (span.name, span.attributes["http.request.method"]) == ("HTTP", "_OTHER")
+    assert span.attributes["http.request.method_original"] == "BREW"
+
+
+def test_names_bound_early_are_traced(run: Runner, web: Any) -> None:
+    """Functions and sessions that were bound or made before the first call are traced, and subclasses are."""
+    program = run.program(
+        "import sys\n"
+        "from requests import get, Session\n"
+        "from requests.adapters import HTTPAdapter\n"
+        "class Mine(HTTPAdapter):\n"
+        "    def send(self, *args, **kwargs):\n"
+        "        return super().send(*args, **kwargs)\n"
+        "session = Session()\n"
+        "mine = Session()\n"
+        "mine.mount('http://', Mine())\n"
+        "print(get(sys.argv[1]).status_code, session.get(sys.argv[1]).status_code, mine.get(sys.argv[1]).status_code)\n"
+    )
+    done = run.traced(PYTHON, program, web.url)
+    assert done.out == "200 200 200\n"
+    assert len(done.spans) == 3
+
+
+def test_suppressed_instrumentation(run: Runner, web: Any) -> None:
+    """``suppress_instrumentation()`` of opentelemetry-instrumentation keeps calls untraced and unmarked."""
+    program = run.program(
+        "import sys, requests, httpx, urllib3\n"
+        "from opentelemetry.instrumentation.utils import suppress_instrumentation\n"
+        "with suppress_instrumentation():\n"
+        "    requests.get(sys.argv[1]); httpx.get(sys.argv[1]); urllib3.request('GET', sys.argv[1])\n"
+    )
+    done = run.traced(PYTHON, program, web.url)
+    assert (done.status, len(done.spans)) == (0, 0), done
+    assert not any("traceparent" in seen for seen in web.seen)
+
+
+def test_manual_spans_are_parents(run: Runner, web: Any) -> None:
+    """A span that the program makes by the OpenTelemetry API is the parent of the calls inside it."""
+    program = run.program(
+        "import sys\n"
+        "from opentelemetry import trace\n"
+        "import requests\n"
+        "with trace.get_tracer('shop').start_as_current_span('work') as span:\n"
+        "    span.add_event('begun', {'n': 1})\n"
+        "    requests.get(sys.argv[1])\n"
+    )
+    spans = run.traced(PYTHON, program, web.url).spans
+    work = spans.named("work")
+    assert spans.named("GET").parent_id == work.span_id
+    assert [(event.name, event.attributes) for event in work.events] == [("begun", {"n": 1})]
+
+
+def test_calls_at_shutdown_go_through(run: Runner, web: Any) -> None:
+    """A first call that comes at the interpreter's shutdown is the program's own, traced or not."""
+    program = run.program(
+        "import atexit, sys\n"
+        "def late():\n"
+        "    import urllib3\n"
+        "    print(urllib3.PoolManager().request('GET', sys.argv[1]).status)\n"
+        "atexit.register(late)\n"
+    )
+    done = run.traced(PYTHON, program, web.url)
+    assert (done.status, done.out) == (0, "200\n"), done
+    assert len(done.spans) == 1
+
+
+def test_first_calls_on_many_threads(run: Runner, web: Any) -> None:
+    """The first calls of a library may come from many threads at once: each is traced."""
+    program = run.program(
+        "import sys, threading, requests\n"
+        "start = threading.Barrier(16)\n"
+        "def call():\n"
+        "    start.wait()\n"
+        "    requests.get(sys.argv[1])\n"
+        "threads = [threading.Thread(target=call) for _ in range(16)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+    )
+    done = run.traced(PYTHON, program, web.url)
+    assert done.status == 0, done
+    assert len(done.spans) == 16
+    assert len({span.span_id for span in done.spans}) == 16
+
+
+def test_seeded_random_is_the_programs(run: Runner, web: Any) -> None:
+    """A program that seeds ``random`` draws what it draws without us."""
+    program = run.program(
+        "import random, sys, requests\nrandom.seed(1)\nrequests.get(sys.argv[1])\nprint(random.random())\n"
+    )
+    assert run.traced(PYTHON, program, web.url).out == run.plain(PYTHON, program, web.url).out

@@ -1,0 +1,292 @@
+"""Flask, FastAPI, Starlette and any ASGI application under uvicorn: one SERVER span per request."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tests.conftest import PYTHON, TRACERUN, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.receiver import Spans
+
+INTERNAL, SERVER, CLIENT = 1, 2, 3
+UNSET, ERROR = 0, 2
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+FLASK = """
+import flask
+
+app = flask.Flask(__name__)
+api = flask.Blueprint("api", __name__, url_prefix="/api")
+
+@app.get("/hello/<name>")
+def hello(name):
+    return f"hello {name}"
+
+@app.get("/broken")
+def broken():
+    raise ZeroDivisionError("on purpose")
+
+@app.get("/refused")
+def refused():
+    flask.abort(403)
+
+@app.get("/stream")
+def stream():
+    return flask.Response((f"{n}\\n" for n in range(3)), mimetype="text/plain")
+
+@api.post("/things/<int:number>")
+def thing(number):
+    return {"number": number}, 201
+
+app.register_blueprint(api)
+"""
+
+FASTAPI = """
+from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi.responses import PlainTextResponse, StreamingResponse
+
+app = FastAPI()
+api = APIRouter(prefix="/api")
+
+@app.get("/hello/{name}", response_class=PlainTextResponse)
+async def hello(name: str):
+    return f"hello {name}"
+
+@app.get("/broken")
+def broken():
+    raise ZeroDivisionError("on purpose")
+
+@app.get("/refused")
+async def refused():
+    raise HTTPException(403)
+
+@app.get("/stream")
+async def stream():
+    async def lines():
+        for n in range(3):
+            yield f"{n}\\n"
+    return StreamingResponse(lines(), media_type="text/plain")
+
+@api.post("/things/{number}", status_code=201)
+async def thing(number: int):
+    return {"number": number}
+
+app.include_router(api)
+"""
+
+STARLETTE = """
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.routing import Mount, Route
+
+async def hello(request):
+    return PlainTextResponse(f"hello {request.path_params['name']}")
+
+def broken(request):
+    raise ZeroDivisionError("on purpose")
+
+async def refused(request):
+    raise HTTPException(403)
+
+async def stream(request):
+    return StreamingResponse((f"{n}\\n" for n in range(3)), media_type="text/plain")
+
+async def thing(request):
+    return JSONResponse({"number": request.path_params["number"]}, 201)
+
+app = Starlette(routes=[
+    Route("/hello/{name}", hello), Route("/broken", broken), Route("/refused", refused), Route("/stream", stream),
+    Mount("/api", routes=[Route("/things/{number:int}", thing, methods=["POST"])]),
+])
+"""
+
+SERVERS = {
+    "flask": (FLASK, ("flask", "--app", "web", "run", "--port"), "<name>", "<int:number>"),
+    "waitress": (FLASK, ("waitress-serve", "--listen"), "<name>", "<int:number>"),
+    "gunicorn": (FLASK, ("gunicorn", "web:app", "-b"), "<name>", "<int:number>"),
+    "fastapi": (FASTAPI, ("uvicorn", "web:app", "--port"), "{name}", "{number}"),
+    "starlette": (STARLETTE, ("uvicorn", "web:app", "--port"), "{name}", "{number}"),
+}
+EACH_SERVER = pytest.mark.parametrize("server", list(SERVERS))
+
+
+@contextlib.contextmanager
+def serving(run: Runner, server: str, port: int, *flags: str) -> Iterator[str]:
+    """A server under tracerun; its address."""
+    program, words, *_ = SERVERS[server]
+    run.program(program, "web.py")
+    address = str(port) if words[-1] == "--port" else f"127.0.0.1:{port}"
+    more = ("web:app",) if server == "waitress" else ()
+    with run.serving(TRACERUN, *flags, *words, address, *more, port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
+def spans_of(run: Runner) -> Spans:
+    """The SERVER spans of the run."""
+    return run.spans().all(kind=SERVER)
+
+
+@EACH_SERVER
+def test_requests_of_every_sort(run: Runner, port: int, server: str) -> None:
+    """Route, status, attributes, parent and errors of one server's requests, one SERVER span for each."""
+    _, _, name, number = SERVERS[server]
+    with serving(run, server, port) as url:
+        headers = {"traceparent": PARENT, "User-Agent": "test/1"}
+        hello = requests.get(f"{url}/hello/you?page=2&token=hush", headers=headers, timeout=20)
+        assert (hello.status_code, hello.text) == (200, "hello you")
+        assert requests.post(f"{url}/api/things/7", timeout=20).json() in ({"number": 7}, {"number": "7"})
+        assert requests.get(f"{url}/broken", timeout=20).status_code == 500
+        assert requests.get(f"{url}/refused", timeout=20).status_code == 403
+        assert requests.get(f"{url}/nowhere", timeout=20).status_code == 404
+        assert requests.get(f"{url}/stream", timeout=20).text == "0\n1\n2\n"
+    spans = spans_of(run)
+    assert len(spans) == 6
+
+    hello = spans.named(f"GET /hello/{name}")
+    assert (hello.trace_id, hello.parent_id) == (PARENT[3:35], PARENT[36:52])
+    assert (hello.status, hello.events) == (UNSET, [])
+    expected = {
+        "http.request.method": "GET",
+        "http.response.status_code": 200,
+        "http.route": f"/hello/{name}",
+        "url.scheme": "http",
+        "url.path": "/hello/you",
+        "url.query": "page=2&token=REDACTED",
+        "server.address": "127.0.0.1",
+        "server.port": port,
+        "client.address": "127.0.0.1",
+        "network.peer.address": "127.0.0.1",
+        "network.protocol.version": "1.1",
+        "user_agent.original": "test/1",
+    }
+    assert {key: hello.attributes.get(key) for key in expected} == expected
+
+    thing = spans.named(f"POST /api/things/{number}")
+    assert (thing.parent_id, thing.attributes["http.response.status_code"]) == ("", 201)
+
+    broken = spans.named("GET /broken")
+    assert (broken.status, broken.attributes["error.type"]) == (ERROR, "ZeroDivisionError")
+    assert broken.events[0].attributes["exception.message"] == "on purpose"
+    assert "in broken" in broken.events[0].attributes["exception.stacktrace"]
+
+    assert (spans.named("GET /refused").status, spans.named("GET /stream").status) == (UNSET, UNSET)
+    nowhere = spans.named("GET")
+    assert (nowhere.attributes["http.response.status_code"], "http.route" in nowhere.attributes) == (404, False)
+
+
+def test_any_asgi_application(run: Runner, port: int) -> None:
+    """An application without a framework has its SERVER span from the server."""
+    run.program(
+        "async def app(scope, receive, send):\n"
+        "    assert scope['type'] == 'http'\n"
+        "    await send({'type': 'http.response.start', 'status': 204, 'headers': []})\n"
+        "    await send({'type': 'http.response.body'})\n",
+        "web.py",
+    )
+    with run.serving(TRACERUN, "uvicorn", "web:app", "--lifespan", "off", "--port", str(port), port=port):
+        assert requests.get(f"http://127.0.0.1:{port}/x", timeout=20).status_code == 204
+    span = spans_of(run).one()
+    assert (span.name, span.scope, span.service) == ("GET", "tracerun.uvicorn", "web")
+
+
+@pytest.mark.parametrize(
+    ("framework", "program"),
+    [
+        ("flask", FLASK + "\nprint(app.test_client().get('/hello/you').text)"),
+        ("starlette", STARLETTE + "\nfrom starlette.testclient import TestClient\nprint(TestClient(app).get('/hello/you').text)"),
+        ("fastapi", FASTAPI + "\nfrom fastapi.testclient import TestClient\nprint(TestClient(app).get('/hello/you').text)"),
+    ],
+)
+def test_without_a_server(run: Runner, framework: str, program: str) -> None:
+    """Under a framework's test client there is one SERVER span too, made by the framework's instrumentor."""
+    done = run.traced(PYTHON, "-W", "ignore", run.program(program))
+    assert done.out == "hello you\n", done
+    span = done.spans.one(kind=SERVER)
+    assert span.scope == f"tracerun.{framework}"
+    assert span.attributes["http.route"].startswith("/hello/")
+
+
+def test_calls_inside_a_handler_are_its_children(run: Runner, port: int, web: Any) -> None:
+    """What a handler calls has the handler's span as its parent, in threads and in the event loop."""
+    run.program(
+        "import sys, httpx, requests\n"
+        "from fastapi import FastAPI\n"
+        "app = FastAPI()\n"
+        f"URL = {web.url!r}\n"
+        "@app.get('/async')\n"
+        "async def in_loop():\n"
+        "    async with httpx.AsyncClient() as client:\n"
+        "        await client.get(URL)\n"
+        "@app.get('/sync')\n"
+        "def in_thread():\n"
+        "    requests.get(URL)\n",
+        "web.py",
+    )
+    with run.serving(TRACERUN, "uvicorn", "web:app", "--port", str(port), port=port):
+        for path in ("async", "sync"):
+            requests.get(f"http://127.0.0.1:{port}/{path}", timeout=20).raise_for_status()
+    spans = run.spans()
+    assert len(spans) == 4
+    for path in ("async", "sync"):
+        handler = spans.named(f"GET /{path}")
+        assert spans.one(kind=CLIENT, parent_id=handler.span_id).trace_id == handler.trace_id
+
+
+def test_fastapis_own_spans_are_off_unless_asked_for(run: Runner) -> None:
+    """FastAPI's own SERVER span gives way to ours; its INTERNAL ones appear where the application asks for them."""
+    asking = FASTAPI.replace("FastAPI()", "FastAPI(telemetry={'operation_spans': True})")
+    call = "\nfrom fastapi.testclient import TestClient\nprint(TestClient(app).get('/hello/you').text)"
+    done = run.traced(PYTHON, "-W", "ignore", run.program(asking + call))
+    assert done.out == "hello you\n", done
+    server = done.spans.one(kind=SERVER)
+    inside = done.spans.all(kind=INTERNAL)
+    assert inside
+    assert {span.trace_id for span in inside} == {server.trace_id}
+    assert server.span_id in {span.parent_id for span in inside}
+
+
+def test_websocket(run: Runner) -> None:
+    """A WebSocket connection is one SERVER span from its upgrade to its close."""
+    program = (
+        "from starlette.applications import Starlette\n"
+        "from starlette.routing import WebSocketRoute\n"
+        "from starlette.testclient import TestClient\n"
+        "async def echo(socket):\n"
+        "    await socket.accept()\n"
+        "    await socket.send_text(await socket.receive_text())\n"
+        "    await socket.close()\n"
+        "app = Starlette(routes=[WebSocketRoute('/echo/{room}', echo)])\n"
+        "with TestClient(app).websocket_connect('/echo/1') as socket:\n"
+        "    socket.send_text('hi')\n"
+        "    print(socket.receive_text())\n"
+    )
+    done = run.traced(PYTHON, "-W", "ignore", run.program(program))
+    assert done.out == "hi\n", done
+    span = done.spans.one(kind=SERVER)
+    assert (span.name, span.attributes["http.response.status_code"]) == ("GET /echo/{room}", 101)
+
+
+def test_a_body_closed_early_leaves_nothing_behind(run: Runner) -> None:
+    """A streamed body that is dropped half-way ends its span, and the next request's context is clean."""
+    program = FLASK + (
+        "\nfrom werkzeug.test import create_environ\n"
+        "from opentelemetry import trace\n"
+        "def start(status, headers, exc_info=None): pass\n"
+        "body = app(create_environ('/stream'), start)\n"
+        "print(next(iter(body)))\n"
+        "body.close()\n"
+        "print(trace.get_current_span().get_span_context().is_valid)\n"
+        "print(app.test_client().get('/hello/you').text)\n"
+    )
+    done = run.traced(PYTHON, run.program(program))
+    assert done.out == "b'0\\n'\nFalse\nhello you\n", done
+    assert [span.name for span in done.spans] == ["GET /stream", "GET /hello/<name>"]
+    assert len({span.trace_id for span in done.spans}) == 2
