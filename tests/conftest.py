@@ -73,9 +73,7 @@ class Runner:
         options.setdefault("timeout", LONGEST)
         if "input" not in options:
             options.setdefault("stdin", subprocess.DEVNULL)
-        process = subprocess.run(
-            words, env=self._env(env), capture_output=True, check=False, **options
-        )
+        process = subprocess.run(words, env=self._env(env), capture_output=True, check=False, **options)
         return Done(process, self.spans())
 
     def _env(self, env: dict[str, str | None] | None) -> dict[str, str]:
@@ -98,13 +96,23 @@ class Runner:
         return str(path)
 
     @contextlib.contextmanager
-    def serving(self, *words: str, port: int, env: dict[str, str | None] | None = None, stop: int = signal.SIGTERM, **options: Any) -> Any:
+    def serving(
+        self,
+        *words: str,
+        port: int,
+        env: dict[str, str | None] | None = None,
+        stop: int = signal.SIGTERM,
+        **options: Any,
+    ) -> Any:
         """A server while a block runs; stopped by a signal, and killed if that does not end it."""
         log = self.folder / f"server-{port}.log"
         options.setdefault("cwd", self.folder)
-        with open(log, "wb") as output, subprocess.Popen(
-            words, env=self._env(env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **options
-        ) as process:
+        with (
+            open(log, "wb") as output,
+            subprocess.Popen(
+                words, env=self._env(env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **options
+            ) as process,
+        ):
             try:
                 wait_for_port(port, process, log)
                 yield process

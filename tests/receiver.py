@@ -19,7 +19,7 @@ Request = trace_service_pb2.ExportTraceServiceRequest
 Response = trace_service_pb2.ExportTraceServiceResponse
 
 
-class Spans(list):
+class Spans(list[Any]):
     """Spans (``tracerun.spanrecord.SpanRecord``), with what tests ask of them."""
 
     def named(self, name: str) -> Any:
@@ -55,12 +55,15 @@ def records(request: Any) -> Spans:
     return Spans(spans_of(data))
 
 
-KINDS = {f"SPAN_KIND_{name}": number for number, name in enumerate(("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"), 1)}
+KINDS = {
+    f"SPAN_KIND_{name}": number
+    for number, name in enumerate(("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"), 1)
+}
 STATUSES = {"STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
 
 
 def _restore_ids(span: dict[str, Any]) -> None:
-    """protobuf's JSON has ids in base64, OTLP's has them in hex."""
+    """Protobuf's JSON has ids in base64, OTLP's has them in hex."""
     import base64
 
     span.setdefault("status", {})

@@ -201,8 +201,14 @@ def test_any_asgi_application(run: Runner, port: int) -> None:
     ("framework", "program"),
     [
         ("flask", FLASK + "\nprint(app.test_client().get('/hello/you').text)"),
-        ("starlette", STARLETTE + "\nfrom starlette.testclient import TestClient\nprint(TestClient(app).get('/hello/you').text)"),
-        ("fastapi", FASTAPI + "\nfrom fastapi.testclient import TestClient\nprint(TestClient(app).get('/hello/you').text)"),
+        (
+            "starlette",
+            STARLETTE + "\nfrom starlette.testclient import TestClient\nprint(TestClient(app).get('/hello/you').text)",
+        ),
+        (
+            "fastapi",
+            FASTAPI + "\nfrom fastapi.testclient import TestClient\nprint(TestClient(app).get('/hello/you').text)",
+        ),
     ],
 )
 def test_without_a_server(run: Runner, framework: str, program: str) -> None:

@@ -12,8 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Link, SpanContext
-from otlp_spans import Collected, ended_span, finished_spans, handmade_span, official_request, provider
 
+from tests.otlp_spans import Collected, ended_span, finished_spans, handmade_span, official_request, provider
 from tracerun.export import otlp_json
 
 SPAN_START = re.compile(rb'\{"traceId":"([0-9a-f]{32})","spanId"')

@@ -14,9 +14,17 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
-from otlp_spans import Collected, ended_span, finished_spans, handmade_span, official_request, provider, span_messages
 
 import tracerun
+from tests.otlp_spans import (
+    Collected,
+    ended_span,
+    finished_spans,
+    handmade_span,
+    official_request,
+    provider,
+    span_messages,
+)
 from tracerun.export import protobuf
 
 

@@ -11,24 +11,7 @@ from __future__ import annotations
 
 import os
 
-from tracerun.values import (
-    SAMPLERS,
-    boolean,
-    choice,
-    endpoint,
-    exporters,
-    headers,
-    key_values,
-    milliseconds,
-    names,
-    otlp_timeout,
-    path,
-    propagators,
-    sampler,
-    seconds,
-    text,
-    whole_number,
-)
+from tracerun import values as parse
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing would cost every traced start-up
 if TYPE_CHECKING:
@@ -117,154 +100,159 @@ class Settings:
     """
 
     service_name = Setting[str](
-        "OTEL_SERVICE_NAME", text, "", flag="-n,--service-name", metavar="NAME",
+        "OTEL_SERVICE_NAME", parse.text, "", flag="-n,--service-name", metavar="NAME",
         help="Name of this service. [from the command]",
     )  # fmt: skip
     endpoint = Setting[str](
-        "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "", flag="-e,--endpoint", metavar="URL",
+        "OTEL_EXPORTER_OTLP_ENDPOINT", parse.endpoint, "", flag="-e,--endpoint", metavar="URL",
         help="Where spans go by OTLP. [a collector on this machine, else span files]", secret=True,
     )  # fmt: skip
     traces_endpoint = Setting[str](
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        endpoint,
+        parse.endpoint,
         "",
         help="The same for traces alone, used as it is.",
         secret=True,
     )
     protocol = Setting[str](
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL OTEL_EXPORTER_OTLP_PROTOCOL", choice(*PROTOCOLS), "",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL OTEL_EXPORTER_OTLP_PROTOCOL", parse.choice(*PROTOCOLS), "",
         flag="--protocol", metavar="|".join(PROTOCOLS), help="[http/protobuf; grpc on port 4317]",
     )  # fmt: skip
     insecure = Setting[bool](
-        "OTEL_EXPORTER_OTLP_TRACES_INSECURE OTEL_EXPORTER_OTLP_INSECURE", boolean, False,
+        "OTEL_EXPORTER_OTLP_TRACES_INSECURE OTEL_EXPORTER_OTLP_INSECURE", parse.boolean, False,
         flag="--insecure", help="No TLS where the endpoint has no scheme.",
     )  # fmt: skip
     headers = Setting["dict[str, str]"](
-        "OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS", headers, {},
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS", parse.headers, {},
         flag="-H,--header", metavar="NAME=VALUE", help="OTLP header; VALUE may be @FILE or env:VAR.",
         secret=True, multiple=True,
     )  # fmt: skip
     exporter = Setting["tuple[str, ...]"](
-        "TRACERUN_EXPORTER OTEL_TRACES_EXPORTER", exporters, ("auto",), flag="--exporter", metavar="LIST",
+        "TRACERUN_EXPORTER OTEL_TRACES_EXPORTER", parse.exporters, ("auto",), flag="--exporter", metavar="LIST",
         help="auto, otlp, file, tree, console, none. [auto]",
     )  # fmt: skip
     resource = Setting["dict[str, str]"](
-        "OTEL_RESOURCE_ATTRIBUTES", key_values, {}, flag="--resource", metavar="KEY=VALUE",
+        "OTEL_RESOURCE_ATTRIBUTES", parse.key_values, {}, flag="--resource", metavar="KEY=VALUE",
         help="Resource attribute of every span.", multiple=True,
     )  # fmt: skip
     sampler = Setting[str](
-        "OTEL_TRACES_SAMPLER", sampler, "parentbased_always_on", flag="--sampler", metavar="NAME[:ARG]",
+        "OTEL_TRACES_SAMPLER", parse.sampler, "parentbased_always_on", flag="--sampler", metavar="NAME[:ARG]",
         help="[parentbased_always_on]",
     )  # fmt: skip
-    sampler_argument = Setting[str]("OTEL_TRACES_SAMPLER_ARG", text, "", help="The ratio of a traceidratio sampler.")
+    sampler_argument = Setting[str](
+        "OTEL_TRACES_SAMPLER_ARG", parse.text, "", help="The ratio of a traceidratio sampler."
+    )
     propagators = Setting["tuple[str, ...]"](
-        "OTEL_PROPAGATORS", propagators, ("tracecontext", "baggage"), flag="--propagators", metavar="LIST",
+        "OTEL_PROPAGATORS", parse.propagators, ("tracecontext", "baggage"), flag="--propagators", metavar="LIST",
         help="[tracecontext,baggage]",
     )  # fmt: skip
     only = Setting["tuple[str, ...]"](
-        "TRACERUN_ONLY", names, (), flag="--only", metavar="LIST", help="Trace these libraries and no others."
+        "TRACERUN_ONLY", parse.names, (), flag="--only", metavar="LIST", help="Trace these libraries and no others."
     )
     disable = Setting["tuple[str, ...]"](
-        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", names, (), flag="--disable", metavar="LIST",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", parse.names, (), flag="--disable", metavar="LIST",
         help="Do not trace these libraries.",
     )  # fmt: skip
     children = Setting[str](
-        "TRACERUN_CHILDREN", choice(*CHILDREN), "same", flag="--children", metavar="|".join(CHILDREN),
+        "TRACERUN_CHILDREN", parse.choice(*CHILDREN), "same", flag="--children", metavar="|".join(CHILDREN),
         help="Which child processes are traced. [same]",
     )  # fmt: skip
     exit_timeout = Setting[float](
-        "TRACERUN_EXIT_TIMEOUT", seconds, 2.0, flag="--exit-timeout", metavar="SECONDS",
+        "TRACERUN_EXIT_TIMEOUT", parse.seconds, 2.0, flag="--exit-timeout", metavar="SECONDS",
         help="Budget for all flushing at exit. [2]",
     )  # fmt: skip
     strict = Setting[bool](
-        "TRACERUN_STRICT", boolean, False, flag="--strict", help="Refuse to start where a setting is wrong."
+        "TRACERUN_STRICT", parse.boolean, False, flag="--strict", help="Refuse to start where a setting is wrong."
     )
 
     directory = Setting[str](
-        "TRACERUN_DIR", path, "", help="Folder of the span files; $XDG_STATE_HOME/tracerun by default."
+        "TRACERUN_DIR", parse.path, "", help="Folder of the span files; $XDG_STATE_HOME/tracerun by default."
     )
-    enabled = Setting[bool]("TRACERUN_ENABLED", boolean, True, help="false: run the program untraced.")
-    sdk_disabled = Setting[bool]("OTEL_SDK_DISABLED", boolean, False, help="true: run the program untraced.")
-    debug = Setting[bool]("TRACERUN_DEBUG", boolean, False, help="Show the traceback of an internal error.")
+    enabled = Setting[bool]("TRACERUN_ENABLED", parse.boolean, True, help="false: run the program untraced.")
+    sdk_disabled = Setting[bool]("OTEL_SDK_DISABLED", parse.boolean, False, help="true: run the program untraced.")
+    debug = Setting[bool]("TRACERUN_DEBUG", parse.boolean, False, help="Show the traceback of an internal error.")
     raise_errors = Setting[bool](
-        "TRACERUN_RAISE_ERRORS", boolean, False, help="For tracerun's own tests: an internal error is raised."
+        "TRACERUN_RAISE_ERRORS", parse.boolean, False, help="For tracerun's own tests: an internal error is raised."
     )
 
     timeout = Setting[float](
-        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT OTEL_EXPORTER_OTLP_TIMEOUT", otlp_timeout, 10.0,
-        help="Milliseconds for one OTLP request; a number below 100 is read as seconds, as the Python SDK does.",
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT OTEL_EXPORTER_OTLP_TIMEOUT", parse.otlp_timeout, 10.0,
+        help="Milliseconds for one OTLP request; a number below 100 is read as parse.seconds, as the Python SDK does.",
     )  # fmt: skip
     compression = Setting[str](
-        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION OTEL_EXPORTER_OTLP_COMPRESSION", choice(*COMPRESSIONS), "none",
+        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION OTEL_EXPORTER_OTLP_COMPRESSION", parse.choice(*COMPRESSIONS), "none",
         help="none or gzip.",
     )  # fmt: skip
     certificate = Setting[str](
-        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE OTEL_EXPORTER_OTLP_CERTIFICATE", path, "",
+        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE OTEL_EXPORTER_OTLP_CERTIFICATE", parse.path, "",
         help="PEM file of the certificate authorities to trust.",
     )  # fmt: skip
     client_certificate = Setting[str](
-        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", path, "",
+        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", parse.path, "",
         help="PEM file of the client's certificate chain.",
     )  # fmt: skip
     client_key = Setting[str](
-        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY OTEL_EXPORTER_OTLP_CLIENT_KEY", path, "",
+        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY OTEL_EXPORTER_OTLP_CLIENT_KEY", parse.path, "",
         help="PEM file of the client's private key.",
     )  # fmt: skip
     schedule_delay = Setting["float | None"](
-        "OTEL_BSP_SCHEDULE_DELAY", milliseconds, None, help="Milliseconds between two exports; 1000 by default."
+        "OTEL_BSP_SCHEDULE_DELAY", parse.milliseconds, None, help="Milliseconds between two exports; 1000 by default."
     )
     max_queue_size = Setting[int](
-        "OTEL_BSP_MAX_QUEUE_SIZE", whole_number(1), 20_000, help="Spans that may wait for export; 20000 by default."
+        "OTEL_BSP_MAX_QUEUE_SIZE",
+        parse.whole_number(1),
+        20_000,
+        help="Spans that may wait for export; 20000 by default.",
     )
     max_export_batch_size = Setting[int](
-        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", whole_number(1), 512, help="Spans in one export; 512 by default."
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", parse.whole_number(1), 512, help="Spans in one export; 512 by default."
     )
     export_timeout = Setting["float | None"](
-        "OTEL_BSP_EXPORT_TIMEOUT", milliseconds, None, help="Milliseconds for one export with its retries."
+        "OTEL_BSP_EXPORT_TIMEOUT", parse.milliseconds, None, help="Milliseconds for one export with its retries."
     )
 
     # Read by the SDK itself, when it is imported: a wrong one would raise there.
     span_attribute_count = Setting["int | None"](
-        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", whole_number(0), None, help="Attributes of a span; 128 by default."
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", parse.whole_number(0), None, help="Attributes of a span; 128 by default."
     )
     span_attribute_length = Setting["int | None"](
-        "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", whole_number(0), None, help="Length of a span attribute."
+        "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", parse.whole_number(0), None, help="Length of a span attribute."
     )
     attribute_count = Setting["int | None"](
-        "OTEL_ATTRIBUTE_COUNT_LIMIT", whole_number(0), None, help="Attributes of anything; 128 by default."
+        "OTEL_ATTRIBUTE_COUNT_LIMIT", parse.whole_number(0), None, help="Attributes of anything; 128 by default."
     )
     attribute_length = Setting["int | None"](
-        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", whole_number(0), None, help="Length of any attribute."
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", parse.whole_number(0), None, help="Length of any attribute."
     )
     event_count = Setting["int | None"](
-        "OTEL_SPAN_EVENT_COUNT_LIMIT", whole_number(0), None, help="Events of a span; 128 by default."
+        "OTEL_SPAN_EVENT_COUNT_LIMIT", parse.whole_number(0), None, help="Events of a span; 128 by default."
     )
     event_attribute_count = Setting["int | None"](
-        "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", whole_number(0), None, help="Attributes of an event; 128 by default."
+        "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", parse.whole_number(0), None, help="Attributes of an event; 128 by default."
     )
     link_count = Setting["int | None"](
-        "OTEL_SPAN_LINK_COUNT_LIMIT", whole_number(0), None, help="Links of a span; 128 by default."
+        "OTEL_SPAN_LINK_COUNT_LIMIT", parse.whole_number(0), None, help="Links of a span; 128 by default."
     )
     link_attribute_count = Setting["int | None"](
-        "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", whole_number(0), None, help="Attributes of a link; 128 by default."
+        "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", parse.whole_number(0), None, help="Attributes of a link; 128 by default."
     )
 
     # What asks for more than traces: the official configurator does the whole set-up then.
-    config_file = Setting[str]("OTEL_CONFIG_FILE", path, "", help="Declarative configuration file.")
-    configurator = Setting[str]("OTEL_PYTHON_CONFIGURATOR", text, "", help="Configurator by entry point name.")
-    id_generator = Setting[str]("OTEL_PYTHON_ID_GENERATOR", text, "", help="Id generator by entry point name.")
-    metrics_exporter = Setting["tuple[str, ...]"]("OTEL_METRICS_EXPORTER", names, (), help="[none]")
-    logs_exporter = Setting["tuple[str, ...]"]("OTEL_LOGS_EXPORTER", names, (), help="[none]")
+    config_file = Setting[str]("OTEL_CONFIG_FILE", parse.path, "", help="Declarative configuration file.")
+    configurator = Setting[str]("OTEL_PYTHON_CONFIGURATOR", parse.text, "", help="Configurator by entry point name.")
+    id_generator = Setting[str]("OTEL_PYTHON_ID_GENERATOR", parse.text, "", help="Id generator by entry point name.")
+    metrics_exporter = Setting["tuple[str, ...]"]("OTEL_METRICS_EXPORTER", parse.names, (), help="[none]")
+    logs_exporter = Setting["tuple[str, ...]"]("OTEL_LOGS_EXPORTER", parse.names, (), help="[none]")
     resource_detectors = Setting["tuple[str, ...]"](
-        "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", names, (), help="Resource detectors by entry point name."
+        "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", parse.names, (), help="Resource detectors by entry point name."
     )
-    context = Setting[str]("OTEL_PYTHON_CONTEXT", text, "", help="Context implementation by entry point name.")
+    context = Setting[str]("OTEL_PYTHON_CONTEXT", parse.text, "", help="Context implementation by entry point name.")
 
     # Set by the launcher and the agent for the processes below, never by a user.
-    launcher_pid = Setting["int | None"]("TRACERUN_PID", whole_number(1), None)
-    target = Setting[str]("TRACERUN_TARGET", text, "")
-    run = Setting[str]("TRACERUN_RUN", text, "")
-    command = Setting[str]("TRACERUN_COMMAND", text, "")
+    launcher_pid = Setting["int | None"]("TRACERUN_PID", parse.whole_number(1), None)
+    target = Setting[str]("TRACERUN_TARGET", parse.text, "")
+    run = Setting[str]("TRACERUN_RUN", parse.text, "")
+    command = Setting[str]("TRACERUN_COMMAND", parse.text, "")
 
     __slots__ = ("problems", "raw", "values")
 
@@ -302,9 +290,9 @@ class Settings:
         name, argument = self.sampler, self.sampler_argument
         if ":" in name:
             name, _, argument = name.partition(":")
-        if argument and name in SAMPLERS:
+        if argument and name in parse.SAMPLERS:
             try:
-                sampler(f"{name}:{argument}")
+                parse.sampler(f"{name}:{argument}")
             except ValueError as wrong:
                 self.problems.append(f"OTEL_TRACES_SAMPLER_ARG={argument}: {wrong}; using 1.0")
                 self.values.pop("sampler_argument", None)

@@ -52,7 +52,7 @@ def _set_up(settings: Settings) -> None:
     # The official packages raise or scan every installed distribution at import where these are set or wrong.
     with hidden(settings.unreadable_for_sdk):
         import opentelemetry.propagate  # noqa: PLC0415
-        import opentelemetry.sdk.trace  # noqa: PLC0415, F401
+        import opentelemetry.sdk.trace  # noqa: PLC0415
 
     from tracerun.agent import provider  # noqa: PLC0415
     from tracerun.agent.resource import attributes  # noqa: PLC0415

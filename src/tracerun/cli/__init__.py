@@ -1,0 +1,1 @@
+"""The command: options, launching, and what answers questions instead."""

@@ -47,7 +47,7 @@ def _row(parameter: click.Parameter) -> tuple[str, str, str] | None:
     return names + metavar, variable, parameter.help or ""
 
 
-def _options(function: Callable[..., None]) -> Callable[..., None]:
+def _options(function: Callable[..., int]) -> Callable[..., int]:
     """One click option for each setting that has one, from the table."""
     for setting in reversed(list(flagged())):
         function = click.option(

@@ -86,7 +86,7 @@ def _takes_otlp_over_http() -> bool:
         connection.request("POST", TRACES_PATH, b"", {"Content-Type": "application/x-protobuf"})
         response = connection.getresponse()
         kind = (response.getheader("Content-Type") or "").partition(";")[0].strip()
-        return response.status == http.client.OK.value and kind == "application/x-protobuf"
+        return response.status == http.HTTPStatus.OK and kind == "application/x-protobuf"
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -124,10 +124,7 @@ class Lane:
         return batch, outcome
 
     def _next_batch(self) -> list[ReadableSpan]:
-        queue, batch = self._queue, []
-        for _ in range(min(self.batch_size, len(queue))):
-            batch.append(queue.popleft())
-        return batch
+        return [self._queue.popleft() for _ in range(min(self.batch_size, len(self._queue)))]
 
     def _backoff(self) -> float:
         """Exponential, with jitter from the clock: the program's ``random`` is not ours to draw from."""

@@ -206,7 +206,7 @@ def _first_that_works(value: object, *ways: Callable[[object], Simple]) -> Simpl
     for way in ways:
         try:
             return way(value)
-        except Exception:  # noqa: BLE001, PERF203, S112 - code of the value's own class ran, so anything may come
+        except Exception:  # noqa: BLE001, S112 - code of the value's own class ran, so anything may come
             continue
     return OMITTED
 

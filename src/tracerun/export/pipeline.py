@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
-    from tracerun.export.lane import Outcome
     from tracerun.settings import Settings
 
 # Taken before the program's first line, when nothing can have patched them yet (see agent.exits).
@@ -93,7 +92,7 @@ class Pipeline:
         for lane in self.lanes:
             waiting = lane.add(span)
             # The first one wakes the thread, which then collects for the delay; a full batch cuts that short.
-            if waiting == 0 or waiting == lane.batch_size:
+            if waiting in (0, lane.batch_size):
                 _release(self._wake)
         if not self._running and not self._parked:
             self._start()

@@ -43,18 +43,17 @@ def attributes_of(scope: dict[str, Any]) -> dict[str, Any]:
     attributes: dict[str, Any] = {"url.scheme": scheme, "url.path": get("path") or "/"}
     query = (get("query_string") or b"").decode("latin-1")
     client = get("client")
-    for name, value in (
-        ("server.address", host),
-        ("server.port", port),
-        ("url.query", redaction.query(query)),
-        ("user_agent.original", header(scope, "user-agent")),
-        ("client.address", client and client[0]),
-        ("network.peer.address", client and client[0]),
-        ("network.peer.port", client and client[1]),
-        ("network.protocol.version", get("http_version")),
-    ):
-        if value:
-            attributes[name] = value
+    more = {
+        "server.address": host,
+        "server.port": port,
+        "url.query": redaction.query(query),
+        "user_agent.original": header(scope, "user-agent"),
+        "client.address": client and client[0],
+        "network.peer.address": client and client[0],
+        "network.peer.port": client and client[1],
+        "network.protocol.version": get("http_version"),
+    }
+    attributes.update((name, value) for name, value in more.items() if value)
     return attributes
 
 
@@ -66,8 +65,7 @@ def route_of(scope: dict[str, Any]) -> str:
         return ""
     mounted = scope.get("root_path", "")
     outside = scope.get("app_root_path", mounted)
-    if mounted.startswith(outside):
-        mounted = mounted[len(outside) :]
+    mounted = mounted.removeprefix(outside)
     # A mount is a route itself: its path is the mounted part.
     return path if mounted and mounted == path else mounted.rstrip("/") + path
 
@@ -144,6 +142,7 @@ class Middleware:
         self.tracer = tracer
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI 3.0."""
         await run(self.app, scope, receive, send, self.tracer)
 
     def __getattr__(self, name: str) -> Any:

@@ -17,7 +17,7 @@ def _call(original: Any, app: Any, environ: dict[str, Any], start_response: Any)
     return wsgi.run(original.__get__(app), environ, start_response, _TRACER)
 
 
-def _set_route(args: tuple[Any, ...], _: dict[str, Any]) -> None:
+def _set_route(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
     from flask.globals import request  # noqa: PLC0415 - Flask is there by now
 
     server = request.environ.get(REQUEST_KEY)

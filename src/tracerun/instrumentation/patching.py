@@ -52,7 +52,7 @@ def around(begin: Callable[[tuple[Any, ...], dict[str, Any]], Call | None], what
                 raise
             with guard:
                 result = call.ended(result)
-            return result
+            return result  # noqa: RET504 - what the guard swallows must leave the library's own result
 
         return update_wrapper(wrapper, original)
 
@@ -78,7 +78,7 @@ def around_async(begin: Callable[[tuple[Any, ...], dict[str, Any]], Call | None]
                 raise
             with guard:
                 result = call.ended(result)
-            return result
+            return result  # noqa: RET504 - what the guard swallows must leave the library's own result
 
         return update_wrapper(wrapper, original)
 

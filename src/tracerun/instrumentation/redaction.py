@@ -9,10 +9,44 @@ from __future__ import annotations
 REDACTED = "REDACTED"
 # Keys whose value is a secret by name, compared in lower case with "-" taken as "_".
 SECRET_KEYS = frozenset(
-    """access_key access_token api_key apikey auth authorization awsaccesskeyid client_secret code code_verifier
-    credential credentials id_token jwt key key_pair_id pass passwd password private_key pwd refresh_token secret
-    session session_id sessionid sid sig signature subscription_key token x_amz_credential x_amz_security_token
-    x_amz_signature x_goog_credential x_goog_signature""".split()
+    [
+        "access_key",
+        "access_token",
+        "api_key",
+        "apikey",
+        "auth",
+        "authorization",
+        "awsaccesskeyid",
+        "client_secret",
+        "code",
+        "code_verifier",
+        "credential",
+        "credentials",
+        "id_token",
+        "jwt",
+        "key",
+        "key_pair_id",
+        "pass",
+        "passwd",
+        "password",
+        "private_key",
+        "pwd",
+        "refresh_token",
+        "secret",
+        "session",
+        "session_id",
+        "sessionid",
+        "sid",
+        "sig",
+        "signature",
+        "subscription_key",
+        "token",
+        "x_amz_credential",
+        "x_amz_security_token",
+        "x_amz_signature",
+        "x_goog_credential",
+        "x_goog_signature",
+    ]
 )
 _SECRET_ENDS = ("_token", "_secret", "_key", "_password", "_signature", "_credential")
 

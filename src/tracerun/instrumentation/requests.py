@@ -9,7 +9,7 @@ from tracerun.instrumentation.http import HttpClientSpan, start_http_client
 from tracerun.instrumentation.patching import argument, around
 
 _TRACER = tracer("requests")
-_VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
+_VERSIONS: dict[Any, str] = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
 
 class _Span(HttpClientSpan):

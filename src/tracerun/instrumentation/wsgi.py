@@ -38,15 +38,14 @@ def attributes_of(environ: dict[str, Any]) -> dict[str, Any]:
     attributes: dict[str, Any] = {"url.scheme": scheme, "url.path": path or "/", "server.address": host}
     if port:
         attributes["server.port"] = port
-    for name, value in (
-        ("url.query", redaction.query(get("QUERY_STRING") or "")),
-        ("user_agent.original", get("HTTP_USER_AGENT")),
-        ("client.address", get("REMOTE_ADDR")),
-        ("network.peer.address", get("REMOTE_ADDR")),
-        ("network.protocol.version", get("SERVER_PROTOCOL", "").removeprefix("HTTP/")),
-    ):
-        if value:
-            attributes[name] = value
+    more = {
+        "url.query": redaction.query(get("QUERY_STRING") or ""),
+        "user_agent.original": get("HTTP_USER_AGENT"),
+        "client.address": get("REMOTE_ADDR"),
+        "network.peer.address": get("REMOTE_ADDR"),
+        "network.protocol.version": get("SERVER_PROTOCOL", "").removeprefix("HTTP/"),
+    }
+    attributes.update((name, value) for name, value in more.items() if value)
     peer_port = str(get("REMOTE_PORT", ""))
     if peer_port.isdigit():
         attributes["network.peer.port"] = int(peer_port)

@@ -1,0 +1,1 @@
+"""Reading span files and drawing a trace; runs in the launcher only."""

@@ -210,6 +210,7 @@ class Chain:
     def _fitted(self, text: str, tail: str, room: int, most: int) -> list[tuple[str, str]]:
         """Text and tail on at most so many lines; a tail that has no room beside the text gets its own."""
         page = self._page
+        text = text[: room * (most + 1)]  # more is not shown, and wrapping a megabyte takes its time
         lines = page.wrap(text, room) if most > 1 and page.size(text) > room else [text]
         if len(lines) > most:
             lines[most - 1 :] = [" ".join(lines[most - 1 :])]

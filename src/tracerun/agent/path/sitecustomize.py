@@ -35,4 +35,4 @@ sys.path[:] = [entry for entry in sys.path if entry != _folder]
 sys.path_importer_cache.pop(_folder, None)
 _boot(_folder)
 del sys.modules["sitecustomize"]
-import sitecustomize  # noqa: E402, F401, PLW0406
+import sitecustomize  # noqa: E402, F401
