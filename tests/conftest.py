@@ -130,7 +130,7 @@ class Runner:
         found = Spans()
         for path in sorted(self.state.glob("*.jsonl")):
             for line in path.read_bytes().splitlines():
-                found.extend(spans_of(json.loads(line)))
+                found.extend(spans_of(json.loads(line)) if line.startswith(b"{") else ())
         return found
 
 

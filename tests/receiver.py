@@ -75,7 +75,7 @@ def _restore_ids(span: dict[str, Any]) -> None:
 class Receiver:
     """Takes OTLP over HTTP on one port; remembers requests, headers and spans."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.requests: list[Any] = []
         self.headers: list[dict[str, str]] = []
         self.status = 200
@@ -101,7 +101,7 @@ class Receiver:
             def log_message(self, *args: Any) -> None:
                 """Nothing: tests have their own output."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)

@@ -96,15 +96,10 @@ def test_grpc(run: Runner, grpc_receiver: Any) -> None:
 def test_collector(run: Runner, receiver: Any, protocol: str) -> None:
     """The chain passes through a collector (rotel) into a receiver behind it."""
     http, grpc = free_port(), free_port()
-    arguments: tuple[str, ...] = (
-        "--otlp-http-endpoint",
-        f"127.0.0.1:{http}",
-        "--otlp-grpc-endpoint",
-        f"127.0.0.1:{grpc}",
-    )
-    arguments += ("--exporter", "otlp", "--otlp-exporter-endpoint", receiver.endpoint)
-    arguments += ("--otlp-exporter-protocol", "http", "--batch-timeout", "50ms")
-    arguments += ("--pid-file", str(run.folder / "rotel.pid"), "--log-file", str(run.folder / "rotel.log"))
+    arguments = ["--otlp-http-endpoint", f"127.0.0.1:{http}", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc}"]
+    arguments += ["--exporter", "otlp", "--otlp-exporter-endpoint", receiver.endpoint]
+    arguments += ["--otlp-exporter-protocol", "http", "--batch-timeout", "50ms"]
+    arguments += ["--pid-file", str(run.folder / "rotel.pid"), "--log-file", str(run.folder / "rotel.log")]
     with run.serving(*rotel(), "start", *arguments, port=http):
         run_chain(
             run,

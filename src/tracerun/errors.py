@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
+from tracerun.values import printable
+
+
+def say(line: str) -> None:
+    """Writes one line of ours to stderr, if the launcher has one and it can be written to."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(f"tracerun: {printable(line)}\n")
+    except OSError:  # there is nobody to tell, and the program is to start all the same
+        pass
+
 
 class TracerunError(Exception):
     """An error with a message for the user.

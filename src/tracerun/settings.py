@@ -105,7 +105,7 @@ class Settings:
     )  # fmt: skip
     endpoint = Setting[str](
         "OTEL_EXPORTER_OTLP_ENDPOINT", parse.endpoint, "", flag="-e,--endpoint", metavar="URL",
-        help="Where spans go by OTLP. [a collector on this machine, else span files]", secret=True,
+        help="Where spans go. [local collector, or files]", secret=True,
     )  # fmt: skip
     traces_endpoint = Setting[str](
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -116,7 +116,7 @@ class Settings:
     )
     protocol = Setting[str](
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL OTEL_EXPORTER_OTLP_PROTOCOL", parse.choice(*PROTOCOLS), "",
-        flag="--protocol", metavar="|".join(PROTOCOLS), help="[http/protobuf; grpc on port 4317]",
+        flag="--protocol", metavar="NAME", help="http/protobuf, http/json or grpc. [by port]",
     )  # fmt: skip
     insecure = Setting[bool](
         "OTEL_EXPORTER_OTLP_TRACES_INSECURE OTEL_EXPORTER_OTLP_INSECURE", parse.boolean, False,
@@ -129,7 +129,7 @@ class Settings:
     )  # fmt: skip
     exporter = Setting["tuple[str, ...]"](
         "TRACERUN_EXPORTER OTEL_TRACES_EXPORTER", parse.exporters, ("auto",), flag="--exporter", metavar="LIST",
-        help="auto, otlp, file, tree, console, none. [auto]",
+        help="[auto] otlp, file, tree, console, none",
     )  # fmt: skip
     resource = Setting["dict[str, str]"](
         "OTEL_RESOURCE_ATTRIBUTES", parse.key_values, {}, flag="--resource", metavar="KEY=VALUE",
@@ -177,7 +177,7 @@ class Settings:
 
     timeout = Setting[float](
         "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT OTEL_EXPORTER_OTLP_TIMEOUT", parse.otlp_timeout, 10.0,
-        help="Milliseconds for one OTLP request; a number below 100 is read as parse.seconds, as the Python SDK does.",
+        help="Milliseconds for one OTLP request; a number below 100 is read as seconds, as the Python SDK does.",
     )  # fmt: skip
     compression = Setting[str](
         "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION OTEL_EXPORTER_OTLP_COMPRESSION", parse.choice(*COMPRESSIONS), "none",
@@ -252,7 +252,6 @@ class Settings:
     launcher_pid = Setting["int | None"]("TRACERUN_PID", parse.whole_number(1), None)
     target = Setting[str]("TRACERUN_TARGET", parse.text, "")
     run = Setting[str]("TRACERUN_RUN", parse.text, "")
-    command = Setting[str]("TRACERUN_COMMAND", parse.text, "")
 
     __slots__ = ("problems", "raw", "values")
 
@@ -267,23 +266,27 @@ class Settings:
         settings = cls()
         get = (os.environ if env is None else env).get
         for setting in TABLE:
-            for variable in setting.variables:
-                value = get(variable)
-                # Specification: an empty value is the same as an unset variable.
-                if value and value.strip():
-                    settings._read(setting, variable, value.strip())
+            found = [(variable, (get(variable) or "").strip()) for variable in setting.variables]
+            # Specification: an empty value is the same as an unset variable.
+            settings._read(setting, [(variable, value) for variable, value in found if value])
         settings._check_together()
         return settings
 
-    def _read(self, setting: Setting[Any], variable: str, value: str) -> None:
-        self.raw[variable] = value
-        try:
-            parsed = setting.parse(value)
-        except ValueError as wrong:
-            shown = variable if setting.secret else f"{variable}={value}"
-            self.problems.append(f"{shown}: {wrong}; {_instead(setting)}")
-        else:
-            self.values.setdefault(setting.name, parsed)
+    def _read(self, setting: Setting[Any], found: list[tuple[str, str]]) -> None:
+        """Takes the strongest right value of a setting; the wrong ones are problems, wherever they stand."""
+        wrong, used = [], ""
+        for variable, value in found:
+            self.raw[variable] = value
+            try:
+                parsed = setting.parse(value)
+            except ValueError as error:
+                wrong.append(f"{variable if setting.secret else f'{variable}={value}'}: {error}")
+            else:
+                if not used:
+                    used = variable
+                    self.values[setting.name] = parsed
+        instead = f"using {used}" if used else _instead(setting)
+        self.problems += [f"{line}; {instead}" for line in wrong]
 
     def _check_together(self) -> None:
         """The ratio belongs to the sampler: only together can one say what is wrong."""
@@ -336,6 +339,8 @@ def _instead(setting: Setting[Any]) -> str:
     default = setting.default
     if isinstance(default, tuple):
         default = ",".join(default)
+    elif isinstance(default, bool):
+        default = str(default).lower()
     return f"using {default}" if default not in ("", None, {}) else "ignored"
 
 

@@ -31,6 +31,11 @@ _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
 
 
+def printable(line: str) -> str:
+    """A text on one line, as a terminal can show it: values that we quote may hold line breaks and escapes."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def text(value: str) -> str:
     """Any text."""
     return value
@@ -64,7 +69,8 @@ def whole_number(least: int) -> Callable[[str], int]:
     """A whole number of at least ``least``."""
 
     def parse(value: str) -> int:
-        if not value.isascii() or not value.isdigit() or int(value) < least:
+        # More than eighteen digits are no number of anything, and thousands of them make int() raise.
+        if not (value.isascii() and value.isdigit() and len(value) < 19 and int(value) >= least):  # noqa: PLR2004
             raise ValueError(f"allowed: a whole number from {least}")
         return int(value)
 
@@ -129,8 +135,9 @@ def headers(value: str) -> dict[str, str]:
     for number, (name, content) in enumerate(pairs.items(), 1):
         if not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name) or not name.isascii():
             raise ValueError(f"the name of entry {number} is no header name; allowed: NAME=VALUE,NAME=VALUE")
-        if any(c in content for c in "\r\n\0"):
-            raise ValueError(f"the value of entry {number} has a control character; allowed: NAME=VALUE,NAME=VALUE")
+        # What http.client and gRPC can put on the wire: anything else would fail with every export.
+        if not all(" " <= c <= "~" for c in content):
+            raise ValueError(f"the value of entry {number} is not printable ASCII; allowed: NAME=VALUE,NAME=VALUE")
     return {name.lower(): content for name, content in pairs.items()}
 
 
@@ -139,13 +146,13 @@ def endpoint(value: str) -> str:
     scheme, found, rest = value.partition("://")
     if not found:
         scheme, rest = "", value
-    host, _, port = rest.partition("/")[0].rpartition("@")[2].rpartition(":")
-    if not host:
-        host, port = port, ""
-    if port.endswith("]"):  # an IPv6 address without a port
-        host, port = f"{host}:{port}", ""
-    wrong_port = port and not (port.isdigit() and 0 < int(port) < 65536)  # noqa: PLR2004
-    if scheme.lower() not in ("", "http", "https") or not host or wrong_port or any(c.isspace() for c in value):
+    authority = rest.partition("/")[0].rpartition("@")[2]
+    host, colon, port = authority.rpartition(":")
+    if not colon or authority.endswith("]"):  # no port; in brackets an IPv6 address
+        host, colon, port = authority, "", ""
+    wrong_host = not host or (":" in host and not (host[0] == "[" and host[-1] == "]"))
+    wrong_port = colon and not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536)  # noqa: PLR2004
+    if scheme.lower() not in ("", "http", "https") or wrong_host or wrong_port or any(c.isspace() for c in value):
         raise ValueError("allowed: http://HOST:PORT, https://HOST:PORT or HOST:PORT, such as http://localhost:4318")
     if port in RETIRED_PORTS:
         raise ValueError(
@@ -171,7 +178,10 @@ def exporters(value: str) -> tuple[str, ...]:
 
 def propagators(value: str) -> tuple[str, ...]:
     """A list of propagators; names off the built-in list are entry points, looked up where the program runs."""
-    return tuple(dict.fromkeys(names(value)))
+    chosen = tuple(name.lower() if name.lower() in PROPAGATORS else name for name in names(value))
+    if not chosen:
+        raise ValueError("allowed: a list of " + ", ".join(PROPAGATORS))
+    return tuple(dict.fromkeys(chosen))
 
 
 def sampler(value: str) -> str:

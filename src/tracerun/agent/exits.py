@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SIGNALS = tuple(getattr(_signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(_signal, name))
 _real_signal: Callable[..., Any] = _signal.signal
 _real_getsignal: Callable[..., Any] = _signal.getsignal
-_exit = os._exit
 _getpid = os.getpid
 
 
@@ -61,7 +60,28 @@ def _hide_from_program() -> None:
         return _signal.SIG_DFL if current is _on_signal else current
 
     signal.__doc__, getsignal.__doc__ = _real_signal.__doc__, _real_getsignal.__doc__
-    _signal.signal, _signal.getsignal = signal, getsignal  # type: ignore[assignment]
+    _signal.signal, _signal.getsignal = signal, getsignal
+
+
+def watch_process_ends() -> None:
+    """``os._exit`` and the exec functions flush first; called once there is something that can be flushed.
+
+    multiprocessing's forked children end by ``os._exit``, reloaders go on by ``os.execv``. A failed exec leaves
+    everything as it was.
+    """
+    for name in ("_exit", "execv", "execve"):
+        setattr(os, name, _flushing(getattr(os, name)))
+
+
+def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
+    def ending(*args: Any, **kwargs: Any) -> Any:
+        with guard.guarded("the flush at the process's end"):
+            finish()
+        return original(*args, **kwargs)
+
+    ending.__name__, ending.__doc__ = original.__name__, original.__doc__
+    ending.__module__, ending.__qualname__ = original.__module__, original.__qualname__
+    return ending
 
 
 def _on_signal(number: int, _: FrameType | None) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from tracerun.values import printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,7 +42,7 @@ def configure(*, raise_errors: bool, debug: bool) -> None:
 def say(line: str) -> None:
     """Writes one line of ours to stderr. Never raises, never blocks on a Python-level buffer."""
     if _State.stderr_open:
-        data = (PREFIX + line + "\n").encode("utf-8", "backslashreplace")
+        data = f"{PREFIX}{printable(line)}\n".encode()
         try:
             os.write(2, data)
         except OSError:  # a closed pipe or a full disk: there is nobody to tell

@@ -32,12 +32,15 @@ class Loader:
         self._tracerun = (spec, spec.loader, callbacks)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._tracerun[1], name)
+        spec, loader, _ = self._tracerun
+        if name == "get_code":  # who asks for the code runs it himself, as `python -m` does: we step aside
+            spec.loader = loader
+        return getattr(loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """What the real loader makes (extension modules are made here)."""
         create = getattr(self._tracerun[1], "create_module", None)
-        return None if create is None else create(spec)  # type: ignore[no-any-return]
+        return None if create is None else create(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         """Puts the real loader back, lets it run the module's code, and calls back."""
@@ -49,7 +52,7 @@ class Loader:
             module.__spec__.loader = loader
         loader.exec_module(module)
         # A module may put another object in its place.
-        call(callbacks, sys.modules.get(spec.name, module))
+        call(spec.name, callbacks, sys.modules.get(spec.name, module))
 
 
 class Finder:
@@ -72,10 +75,16 @@ class Finder:
 
     def _spec_of_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         for finder in list(sys.meta_path):
-            if finder is not self and hasattr(finder, "find_spec"):
-                spec = finder.find_spec(name, path, target)
-                if spec is not None:
-                    return spec
+            if finder is self:
+                continue
+            if not hasattr(finder, "find_spec"):
+                find_module = getattr(finder, "find_module", None)
+                if sys.version_info < (3, 12) and find_module is not None and find_module(name, path) is not None:
+                    return None  # of the protocol before PEP 451: the import system asks it again, as without us
+                continue
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
         return None
 
 
@@ -85,7 +94,7 @@ FINDER = Finder()
 def install() -> None:
     """Puts the finder in front. Again is nothing."""
     if FINDER not in sys.meta_path:
-        sys.meta_path.insert(0, FINDER)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, FINDER)
 
 
 def when_imported(name: str, callback: Callback) -> None:
@@ -93,7 +102,7 @@ def when_imported(name: str, callback: Callback) -> None:
     FINDER.waiting.setdefault(name, []).append(callback)
     module = sys.modules.get(name)
     if module is not None and not _is_importing(module):
-        call([callback], module)
+        call(name, [callback], module)
 
 
 def forget(name: str, callback: Callback) -> None:
@@ -103,10 +112,10 @@ def forget(name: str, callback: Callback) -> None:
         callbacks.remove(callback)
 
 
-def call(callbacks: list[Callback], module: ModuleType) -> None:
+def call(name: str, callbacks: list[Callback], module: ModuleType) -> None:
     """Calls each; one that fails costs only itself."""
     for callback in list(callbacks):
-        with guarded(f"the import hook of {module.__name__}"):
+        with guarded(f"the import hook of {name}"):
             callback(module)
 
 

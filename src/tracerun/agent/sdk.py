@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from _thread import RLock
 
-from tracerun.agent import guard
+from tracerun.agent import exits, guard
 from tracerun.agent.boot import Process
 from tracerun.settings import hidden
 
@@ -59,6 +59,7 @@ def _set_up(settings: Settings) -> None:
     from tracerun.export import pipeline  # noqa: PLC0415
 
     State.pipeline = pipeline.start(settings, is_target=Process.is_target)
+    exits.watch_process_ends()
     if settings.asks_for_official_setup:
         provider.configure_officially(settings, State.pipeline.processor, attributes(settings))
         return

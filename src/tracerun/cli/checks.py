@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # What the specification knows of exporters; everything else travels in our own variable, because programs and
 # their children read the standard one themselves.
 STANDARD_EXPORTERS = ("otlp", "console", "none")
+# Variables of other settings that would hide what an option sets.
+STRONGER = {"endpoint": ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",)}
 
 
 def text_of(setting: Setting[Any], value: Any) -> str:

@@ -75,7 +75,7 @@ def _shown_variable(setting: Setting[Any]) -> str:
 @_options
 @click.option("--show", is_flag=False, flag_value="last", metavar="[last|TRACE_ID]", help="Draw a kept trace, and end.")
 @click.option("-v", "--verbose", is_flag=True, help="With --show: every attribute.")
-@click.option("--list-instrumentations", is_flag=True, help="List the libraries that COMMAND would have traced.")
+@click.option("--list-instrumentations", is_flag=True, help="List what COMMAND would have traced.")
 @click.version_option(__version__, message="tracerun %(version)s", help="Show the version, and end.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGS]...")
 def _command(
@@ -100,7 +100,7 @@ def _with_options(options: dict[str, Any]) -> dict[str, str]:
     table = nearest_table()
     if table:
         for setting, text in pyproject.read(table):
-            if not any(variable in env for variable in setting.variables):
+            if not any(env.get(variable, "").strip() for variable in setting.variables):
                 _set(env, setting, text)
     given = [
         (setting, options[setting.name]) for setting in flagged() if options[setting.name] not in (None, (), False)
@@ -115,7 +115,7 @@ def _with_options(options: dict[str, Any]) -> dict[str, str]:
 
 def _set(env: dict[str, str], setting: Setting[Any], text: str) -> None:
     """Puts one value into the environment, under the name that says it, and takes away what would hide it."""
-    for variable in setting.variables:
+    for variable in (*setting.variables, *checks.STRONGER.get(setting.name, ())):
         env.pop(variable, None)
     env.update(checks.variables_of(setting, text))
 
@@ -129,13 +129,8 @@ def _show(which: str, words: tuple[str, ...], *, verbose: bool) -> int:
 
 def run(words: list[str]) -> None:
     """Parses the words and acts on them; ends the process."""
-    if not words:
-        words = []
     try:
         status = _command.main(args=words, prog_name="tracerun", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        sys.exit(error.exit_code)
     except click.ClickException as error:
         raise WrongUsage(f"{error.format_message().rstrip('.')} (see tracerun --help)") from None
     except click.Abort:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import _signal
 import errno
 import os
-import sys
 
-from tracerun.errors import CommandNotFound, NotExecutable
+from tracerun.errors import CommandNotFound, NotExecutable, say
 from tracerun.settings import Settings
 
 TYPE_CHECKING = False
@@ -28,10 +28,9 @@ def execute(words: list[str], env: dict[str, str]) -> NoReturn:
     path = find(words[0], env.get("PATH", os.defpath))
     settings = Settings.from_env(env)
     if settings.off:
-        sys.stderr.write(f"tracerun: nothing is traced: {settings.off}\n")
+        say(f"nothing is traced: {settings.off}")
     else:
         env = child_env(env, settings, words)
-    sys.stderr.flush()
     exec_program(path, words, env)
 
 
@@ -107,6 +106,9 @@ def exec_program(path: str, words: list[str], env: dict[str, str]) -> NoReturn:
         from tracerun.cli.windows import wait_for  # noqa: PLC0415 - Windows has no exec
 
         wait_for(path, words, env)
+    # Python ignores these two, and exec would hand that on; `yes | head` would complain then.
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        _signal.signal(getattr(_signal, name), _signal.SIG_DFL)
     try:
         os.execve(path, words, env)
     except OSError as error:

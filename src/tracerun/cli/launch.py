@@ -10,7 +10,7 @@ import os
 import sys
 
 from tracerun.cli.execute import execute
-from tracerun.errors import TracerunError
+from tracerun.errors import TracerunError, say
 from tracerun.settings import environment
 
 TABLE_HEADER = b"[tool.tracerun"
@@ -21,7 +21,7 @@ def main() -> None:
     try:
         _main(sys.argv[1:])
     except TracerunError as error:
-        sys.stderr.write(f"tracerun: {error}\n")
+        say(str(error))
         sys.exit(error.exit_code)
 
 

@@ -82,6 +82,7 @@ class Lane:
         self.dropped: dict[str, int] = {}
         self._queue: deque[ReadableSpan] = deque()
         self._again: list[ReadableSpan] = []
+        self._in_flight = 0
         self._not_before = 0.0
         self._failures = 0
 
@@ -110,8 +111,10 @@ class Lane:
         if not len(self) or (deadline is None and self.due()):
             return None
         batch = self._again or self._next_batch()
-        outcome = self.destination.send(batch, deadline)
         self._again = []
+        self._in_flight = len(batch)
+        outcome = self.destination.send(batch, deadline)
+        self._in_flight = 0
         self.delivered += outcome.delivered
         for reason, count in outcome.dropped.items():
             self.drop(reason, count)
@@ -129,12 +132,14 @@ class Lane:
     def _backoff(self) -> float:
         """Exponential, with jitter from the clock: the program's ``random`` is not ours to draw from."""
         jitter = 0.5 + (monotonic() * 1e6 % 1000) / 1000
-        return float(min(LONGEST_RETRY, FIRST_RETRY * 2 ** (self._failures - 1))) * jitter
+        return float(min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(self._failures - 1, 10))) * jitter
 
     def give_up(self, reason: str) -> None:
-        """Counts all that still waits as dropped."""
+        """Counts all that still waits as dropped, and what was sent without an answer so far."""
         if len(self):
             self.drop(reason, len(self))
+        if self._in_flight:
+            self.drop("sent, but not answered", self._in_flight)
         self._queue.clear()
         self._again = []
 
@@ -142,6 +147,7 @@ class Lane:
         """In a forked child: what waits is the parent's, and so are its counts."""
         self._queue = deque()
         self._again = []
+        self._in_flight = 0
         self._not_before, self._failures = 0.0, 0
         self.delivered, self.dropped = 0, {}
         self.destination.forget()

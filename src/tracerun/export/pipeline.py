@@ -32,6 +32,8 @@ allocate_lock = _thread.allocate_lock
 # How long a fork waits for a send that is under way; the thread then lives through the fork in the parent.
 PARK_TIMEOUT = 0.2
 SAMPLED = 1
+# At exit a receiver that cannot be reached is asked so often, and not for the whole budget.
+EXIT_TRIES, EXIT_PAUSE = 3, 0.05
 
 
 class Processor(SpanProcessor):
@@ -85,6 +87,9 @@ class Pipeline:
         self._wake.acquire()
         self._idle.acquire()
         self._busy = allocate_lock()
+        # Never released: acquiring it with a timeout is a sleep that no library has replaced.
+        self._pause_lock = allocate_lock()
+        self._pause_lock.acquire()
 
     def add(self, span: ReadableSpan) -> None:
         """Queues one ended span. Never waits: a full queue drops it and counts it."""
@@ -115,13 +120,15 @@ class Pipeline:
                 for lane in self.lanes:
                     getattr(lane.destination, "prepare", _nothing)()
                 while not self._parked:
-                    if not any(len(lane) for lane in self.lanes):
-                        _release(self._idle)
+                    if not self._waiting():
                         self._wake.acquire()
                     if self._deadline is None and not self._parked:
                         self._wake.acquire(timeout=self._pause())
+                    deadline = self._deadline
                     if not self._parked:
-                        self._round(self._deadline)
+                        self._round(deadline)
+                    if deadline is not None:
+                        _release(self._idle)
         finally:
             self._running = False
             _release(self._idle)
@@ -131,9 +138,10 @@ class Pipeline:
         return max(self.delay, min((lane.due() for lane in self.lanes if len(lane)), default=0.0))
 
     def _round(self, deadline: float | None) -> None:
-        """Sends until every lane is empty or has to wait for a retry."""
+        """Sends until every lane is empty or has to wait for a retry; at exit that wait is short, and seldom."""
         with self._busy:
             for lane in self.lanes:
+                tries = 0
                 while not self._parked and (deadline is None or monotonic() < deadline):
                     step = lane.step(deadline)
                     if step is None:
@@ -142,29 +150,33 @@ class Pipeline:
                     with guard.guarded("a line about the export"):
                         destinations.tell(lane, outcome)
                         destinations.tell_where_files_are(lane, batch)
-                    if outcome.retry_after is not None and deadline is None:
-                        break
+                    if outcome.retry_after is not None:
+                        tries += 1
+                        if deadline is None or tries == EXIT_TRIES:
+                            break
+                        self._pause_lock.acquire(timeout=max(0.0, min(EXIT_PAUSE, deadline - monotonic())))
 
     def flush(self, budget: float) -> bool:
         """Sends all that waits within a budget of seconds, on the thread or, where there is none, here."""
-        self._deadline = monotonic() + budget
+        self._deadline = deadline = monotonic() + budget
         try:
             if self._running:
-                # The thread may be about to end a round that began before the last span: wait for a new one.
+                # Set by the next round that begins under this deadline, not by one that is under way.
                 self._idle.acquire(blocking=False)
                 _release(self._wake)
-                while self._waiting() and self._running and monotonic() < self._deadline:
-                    self._idle.acquire(timeout=max(0.0, min(0.05, self._deadline - monotonic())))
-            if self._waiting() and not self._running:
+                while self._running and monotonic() < deadline:
+                    if self._idle.acquire(timeout=max(0.0, min(0.1, deadline - monotonic()))):
+                        break
+            elif self._waiting():
                 with guard.guarded("the last export"):
                     destinations.suppress_tracing()
-                    self._round(self._deadline)
+                    self._round(deadline)
             return not self._waiting()
         finally:
             self._deadline = None
 
     def _waiting(self) -> bool:
-        return any(len(lane) for lane in self.lanes) or self._busy.locked()
+        return any(len(lane) for lane in self.lanes)
 
     def finish(self) -> None:
         """The end of the process: what the exit budget allows is sent, the rest is counted as dropped."""

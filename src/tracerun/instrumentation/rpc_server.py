@@ -1,0 +1,262 @@
+"""The SERVER span of a gRPC call, from its arrival to the end of its handler, for both server APIs.
+
+Source: as rpc.py.
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from functools import lru_cache
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from opentelemetry import context as otel_context
+from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+
+from tracerun.agent.guard import guarded
+from tracerun.instrumentation.context import extract
+from tracerun.instrumentation.rpc import (
+    METADATA_GETTER,
+    OTHER_METHOD,
+    REMEMBERED,
+    SERVER_ERRORS,
+    SYSTEM,
+    attributes_of_peer,
+    text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, Tracer
+
+GUARD = guarded("a gRPC server's call")
+SECOND = 1_000_000_000
+# When a deadline passes, client and server notice it apart: the client's cancellation usually comes first. A call
+# that is cancelled with so little of its time left ran into its deadline. gRPC sends timeouts rounded up by as
+# much as 1 in 100.
+LATE_SECONDS, LATE_SHARE, LATE_AT_MOST = 0.05, 0.25, 0.02
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _server_start(method: str) -> tuple[str, dict[str, Any]]:
+    name = method.removeprefix("/")
+    return name, {"rpc.system.name": SYSTEM, "rpc.method": name}
+
+
+class ServerCall:
+    """A SERVER span, ended once, by whichever comes first of those who may know that the call is over.
+
+    Subclasses know the two server APIs' contexts.
+
+    Attributes:
+        parent: The client's context.
+        context: The same with the span in it, once there is one; where the handler runs.
+        span: The span; none before ``start``.
+        rpc: grpc's servicer context; none before ``bind``.
+    """
+
+    __slots__ = ("_arrived", "_broken", "_cut", "_once", "_running", "_tracer", "context", "method", "parent")
+    __slots__ += ("rpc", "span")
+
+    def __init__(self, tracer: Tracer, method: str, metadata: Any) -> None:
+        self._tracer = tracer
+        self._arrived = time_ns()
+        self._once = allocate_lock()
+        self._running = False
+        self._broken = ""
+        self._cut = ""
+        self.method = method
+        self.parent: Context = extract(metadata, METADATA_GETTER)
+        self.context = self.parent
+        self.span: Span | None = None
+        self.rpc: Any = None
+
+    # What subclasses know
+
+    def code(self) -> str:
+        """The status that the handler has set; empty where it has set none."""
+        raise NotImplementedError
+
+    def remaining(self) -> float | None:
+        """The seconds until the call's deadline; none where it has no deadline."""
+        return None if self.rpc is None else self.rpc.time_remaining()  # type: ignore[no-any-return]
+
+    def is_abort(self, error: BaseException) -> bool:
+        """Whether the handler has ended the call on purpose, by ``context.abort``."""
+        raise NotImplementedError
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        """Whether grpc told the handler in this way that the call is over already."""
+        raise NotImplementedError
+
+    def is_cancelled(self) -> bool:
+        """Whether the client has gone, as far as can be asked."""
+        return False
+
+    # The life of a call
+
+    def start(self) -> None:
+        """Makes the span; it begins with the call's arrival, so time in the server's queue is part of it."""
+        name, attributes = _server_start(self.method)
+        span = self._tracer.start_span(name, self.parent, SpanKind.SERVER, attributes, start_time=self._arrived)
+        self.span, self.context = span, set_span_in_context(span, self.parent)
+
+    def bind(self, rpc: Any) -> None:
+        """The handler is about to run, with this servicer context."""
+        self.rpc = rpc
+        if self.span is not None and self.span.is_recording():
+            self.span.set_attributes(attributes_of_peer(rpc.peer()))
+
+    def enter(self) -> None:
+        """Code of the handler's runs from here, on a thread that a cancellation does not stop."""
+        self._running = True
+
+    def leave(self) -> None:
+        """The handler's code has stopped; should the call have ended meanwhile, this is the end of the span."""
+        self._running = False
+        if self._cut:
+            self.end(self._cut)
+
+    def returned(self) -> None:
+        """The handler has come to its end."""
+        self.end(self._cut_short() or self.code() or "OK")
+
+    def raised(self, error: BaseException) -> None:
+        """The handler has raised: on purpose, because the call is over, or because it failed."""
+        if self.is_abort(error):
+            self.end(self.code() or "UNKNOWN")
+        elif self.is_cancellation(error):
+            self.end(self._cut_short() or self.deserted())
+        else:
+            self.end(self._cut_short() or self.code() or "UNKNOWN", error)
+
+    def broke(self, code: str, error: BaseException | None = None) -> None:
+        """A message could not be read or written; grpc ends the call with this status."""
+        self._broken = code
+        if error is not None and self.span is not None:
+            self.span.record_exception(error)
+
+    def over(self, *_: Any) -> None:
+        """The call is over for grpc. Unless the handler is running, so is its span."""
+        with GUARD:
+            self._cut = self._broken or self.final()
+            if not self._running:
+                self.end(self._cut)
+
+    def final(self) -> str:
+        """The status of a call that is over before its handler has told how it ended."""
+        return self.deserted()
+
+    def deserted(self) -> str:
+        """The status of a call that its client has given up: by its deadline, or by cancelling."""
+        left = self.remaining()
+        if left is None:
+            return "CANCELLED"
+        total = left + (time_ns() - self._arrived) / SECOND
+        late = left <= min(LATE_SECONDS, total * LATE_SHARE) + total * LATE_AT_MOST
+        return "DEADLINE_EXCEEDED" if late else "CANCELLED"
+
+    def unknown_method(self) -> None:
+        """The server has no such method."""
+        if self.span is not None:
+            self.span.update_name(SYSTEM)
+            self.span.set_attributes({"rpc.method": OTHER_METHOD, "rpc.method_original": self.method.removeprefix("/")})
+
+    def end(self, code: str, failure: BaseException | None = None) -> None:
+        """Ends the span, once."""
+        span = self.span
+        if span is None or not self._once.acquire(blocking=False):
+            return
+        try:
+            if span.is_recording():
+                self._describe(span, code, failure)
+        finally:
+            span.end()
+
+    def _describe(self, span: Span, code: str, failure: BaseException | None) -> None:
+        span.set_attribute("rpc.status_code", code)
+        if code in SERVER_ERRORS:
+            span.set_attribute("error.type", code)
+            span.set_status(Status(StatusCode.ERROR, self._why(failure)))
+        if failure is not None:
+            span.record_exception(failure)
+
+    def _why(self, failure: BaseException | None) -> str | None:
+        if failure is not None:
+            return f"{type(failure).__name__}: {failure}"
+        details = getattr(self.rpc, "details", None)
+        said = details() if callable(details) else None
+        return text(said) if said else None
+
+    def _cut_short(self) -> str:
+        if not self._cut and not self._broken and self.is_cancelled():
+            self._cut = self.deserted()
+        return self._broken or self._cut
+
+
+class Steps:
+    """The responses of a sync handler, each step taken in its own OpenTelemetry context.
+
+    The context is put in place for a step and taken away after it, so nothing stays attached while grpc sends
+    a message; what the handler itself has attached is there again at its next step.
+    """
+
+    __slots__ = ("_call", "_context", "_responses")
+
+    def __init__(self, responses: Any, call: ServerCall, context: Context) -> None:
+        self._responses = responses
+        self._call = call
+        self._context = context
+
+    def __iter__(self) -> Steps:
+        # asyncio's server takes any iterable, the sync one nothing but iterators.
+        self._responses = iter(self._responses)
+        return self
+
+    def __next__(self) -> Any:
+        call = self._call
+        call.enter()
+        token = otel_context.attach(self._context)
+        try:
+            return next(self._responses)
+        except StopIteration:
+            with GUARD:
+                call.returned()
+            raise
+        except BaseException as error:
+            with GUARD:
+                call.raised(error)
+            raise
+        finally:
+            self._context = otel_context.get_current()
+            otel_context.detach(token)
+            with GUARD:
+                call.leave()
+
+
+def run(behavior: Callable[..., Any], call: ServerCall, *arguments: Any) -> Any:
+    """Calls a sync handler in the call's context. An error is the handler's end; a result is not yet."""
+    call.enter()
+    token = otel_context.attach(call.context)
+    try:
+        return behavior(*arguments)
+    except BaseException as error:
+        with GUARD:
+            call.raised(error)
+        raise
+    finally:
+        otel_context.detach(token)
+        with GUARD:
+            call.leave()
+
+
+# The field of a method handler that holds its function, and the public maker, by who streams.
+BEHAVIORS: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler]]] = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}

@@ -1,0 +1,51 @@
+"""Makes the pages that follow from the code: ``python -m tests.docs`` writes them, a test compares them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.conftest import ROOT
+from tracerun.instrumentation.catalog import CATALOG
+from tracerun.settings import TABLE, Setting
+
+SETTINGS_HEAD = """# Settings
+
+Made from `src/tracerun/settings.py` by `make docs`. An option wins over a variable, a variable over `[tool.tracerun]` in
+the nearest pyproject.toml, that over the default. Of several variables the first that is set counts. A wrong option is
+refused; a wrong variable is named in one line and replaced by the default, unless `--strict` is given.
+
+| option and pyproject key | variables | meaning |
+| --- | --- | --- |
+"""
+
+LIBRARIES_HEAD = """# Libraries
+
+Made from `src/tracerun/instrumentation/catalog.py` by `make docs`.
+
+| name for `--only` and `--disable` | side | supported | note |
+| --- | --- | --- | --- |
+"""
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    return SETTINGS_HEAD + "".join(_settings_row(setting) for setting in TABLE if setting.help)
+
+
+def _settings_row(setting: Setting[Any]) -> str:
+    option = f"`{setting.flag.replace(',', ', ')}{' ' + setting.metavar if setting.metavar else ''}`" if setting.flag else ""
+    variables = ", ".join(f"`{name}`" for name in setting.variables)
+    return f"| {option.replace('|', '&#124;')} | {variables} | {setting.help}{' Never shown.' if setting.secret else ''} |\n"
+
+
+def libraries_page() -> str:
+    """docs/libraries.md."""
+    rows = (f"| `{row.name}` | {row.kind} | {row.distribution} {row.supported} | {row.note} |\n" for row in CATALOG)
+    return LIBRARIES_HEAD + "".join(rows)
+
+
+PAGES = {"settings.md": settings_page, "libraries.md": libraries_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (ROOT / "docs" / name).write_text(page(), encoding="utf-8")

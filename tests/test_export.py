@@ -1,0 +1,294 @@
+"""Where spans go: files, OTLP in its three forms, trees, the console, and what is said about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import stat
+import subprocess
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from tests.conftest import PYTHON, ROOT, TRACERUN, Runner
+from tracerun.export import endpoints
+from tracerun.settings import Settings
+
+CALLS = "import sys, requests\nfor _ in range(int(sys.argv[2])):\n    requests.get(sys.argv[1])\nprint('done')\n"
+
+
+def on_terminal(run: Runner, *words: str, env: dict[str, str] | None = None) -> str:
+    """Runs a command with a terminal for stderr; gives what stood on it."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        words, env={**run.env, **(env or {})}, cwd=run.folder, stdout=subprocess.DEVNULL, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        while True:
+            try:
+                data = terminal.read(4096)
+            except OSError:  # EIO: the other side is closed
+                break
+            if not data:
+                break
+            shown += data
+    process.wait()
+    return shown.decode().replace("\r\n", "\n")
+
+
+class TestFiles:
+    def test_private_and_in_the_file_format(self, run: Runner, web: Any) -> None:
+        """Folder 0700, files 0600, each line a TracesData message of the OTLP file format."""
+        run.traced(PYTHON, run.program(CALLS), web.url, "3")
+        (path,) = run.state.glob("*.jsonl")
+        assert stat.S_IMODE(run.state.stat().st_mode) == 0o700
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        for line in path.read_text(encoding="ascii").splitlines():
+            json_format.ParseDict(_base64_ids(json.loads(line)), TracesData())
+
+    def test_unwritable_folder(self, run: Runner, web: Any) -> None:
+        """Where files cannot be written one line says so, and the program runs as ever."""
+        (run.folder / "file").write_text("in the way", encoding="utf-8")
+        done = run.traced(PYTHON, run.program(CALLS), web.url, "1", env={"TRACERUN_DIR": str(run.folder / "file")})
+        assert (done.status, done.out, done.theirs) == (0, "done\n", "")
+        assert len(done.ours) == 2, done
+        assert "spans cannot be sent to" in done.ours[0]
+        assert done.ours[1] == "1 of 1 spans were lost: 1 span file not writable"
+
+    def test_oldest_files_go_first(self, run: Runner, web: Any) -> None:
+        """The folder never holds more than its cap: the oldest files are dropped."""
+        run.state.mkdir()
+        for number in range(3):
+            old = run.state / f"old-{number}.jsonl"
+            with old.open("wb") as file:
+                file.truncate(31 * 1024 * 1024)
+            os.utime(old, (number + 1, number + 1))
+        run.command(TRACERUN, PYTHON, run.program(CALLS), web.url, "1")
+        names = sorted(path.name for path in run.state.glob("*.jsonl"))
+        assert "old-0.jsonl" not in names
+        assert "old-2.jsonl" in names
+        assert len(names) == 2, names
+
+    def test_links_are_not_followed(self, run: Runner) -> None:
+        """A span file is always made anew; what another user has put there is not written to."""
+        from tracerun.export.span_files import SpanFiles
+
+        files = SpanFiles(str(run.state), "x")
+        files._open(1)
+        files.close()
+        assert all(not path.is_symlink() for path in run.state.iterdir())
+
+
+def _base64_ids(request: dict[str, Any]) -> dict[str, Any]:
+    """OTLP's JSON has ids in hex, protobuf's parser wants base64."""
+    import base64
+
+    for resource in request["resourceSpans"]:
+        for scope in resource["scopeSpans"]:
+            for span in scope["spans"]:
+                for key in ("traceId", "spanId", "parentSpanId"):
+                    if key in span:
+                        span[key] = base64.b64encode(bytes.fromhex(span[key])).decode()
+    return request
+
+
+class TestLastLine:
+    def test_how_much_and_how_to_see_it(self, run: Runner, web: Any) -> None:
+        """On a terminal the last line of a run says how many traces and spans, and the command that shows them."""
+        shown = on_terminal(run, TRACERUN, PYTHON, run.program(CALLS), web.url, "2")
+        assert shown == (
+            f"tracerun: 2 traces, 2 spans; to see the last one: TRACERUN_DIR={run.state} tracerun --show\n"
+        )
+
+    def test_children_are_counted(self, run: Runner, web: Any) -> None:
+        """Spans of child processes count in the one line that the target prints."""
+        child = run.program(CALLS, "child.py")
+        parent = run.program(f"import subprocess, sys\nsubprocess.run([sys.executable, {child!r}, sys.argv[1], '2'])\n")
+        shown = on_terminal(run, TRACERUN, PYTHON, parent, web.url)
+        assert shown.startswith("tracerun: 2 traces, 2 spans;"), shown
+        assert shown.count("tracerun:") == 1
+
+    @pytest.mark.parametrize(
+        ("program", "why"),
+        [
+            ("print(1)", "no HTTP or gRPC library was used (see tracerun --list-instrumentations)"),
+            ("import httpx", "httpx was imported, but no call was made or served"),
+        ],
+    )
+    def test_why_nothing_was_traced(self, run: Runner, program: str, why: str) -> None:
+        """Where nothing was traced the line says why."""
+        shown = on_terminal(run, TRACERUN, PYTHON, run.program(program))
+        assert shown == f"tracerun: nothing was traced: {why}\n"
+
+    def test_not_off_a_terminal(self, run: Runner, web: Any) -> None:
+        """Nothing is said where nobody reads along."""
+        assert run.traced(PYTHON, run.program(CALLS), web.url, "1").err == ""
+
+    def test_a_server_says_where_its_files_are(self, run: Runner, port: int) -> None:
+        """A server that keeps spans in files says where, and the cap, in one line."""
+        import requests
+
+        run.program("import flask\napp = flask.Flask('web')\n@app.get('/')\ndef root(): return 'x'\n", "web.py")
+        with run.serving(TRACERUN, "flask", "--app", "web", "run", "--port", str(port), port=port):
+            for _ in range(3):
+                requests.get(f"http://127.0.0.1:{port}/", timeout=20)
+        log = (run.folder / f"server-{port}.log").read_text(encoding="utf-8")
+        lines = [line for line in log.splitlines() if line.startswith("tracerun:")]
+        assert lines == [
+            f"tracerun: spans are kept in {run.state} (64 MB at most, the oldest are dropped first); "
+            "to see them: tracerun --show"
+        ]
+
+
+class TestOtlp:
+    @pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])
+    @pytest.mark.parametrize("compression", ["none", "gzip"])
+    def test_http(self, run: Runner, web: Any, receiver: Any, protocol: str, compression: str) -> None:
+        """OTLP over HTTP in both encodings, plain and compressed, with the user's headers."""
+        done = run.traced(
+            PYTHON, run.program(CALLS), web.url, "5",
+            flags=("-e", receiver.endpoint, "--exporter", "otlp", "--protocol", protocol, "-H", "x-key=a b,c%"),
+            env={"OTEL_EXPORTER_OTLP_COMPRESSION": compression},
+        )  # fmt: skip
+        assert done.err == ""
+        assert len(receiver.spans) == 5
+        assert {span.service for span in receiver.spans} == {"app"}
+        assert receiver.headers[0]["x-key"] == "a b,c%"
+        assert receiver.headers[0].get("content-encoding", "none") == compression
+
+    def test_grpc(self, run: Runner, web: Any, grpc_receiver: Any) -> None:
+        """OTLP over gRPC, with the user's headers as metadata."""
+        done = run.traced(
+            PYTHON, run.program(CALLS), web.url, "5",
+            flags=("-e", f"127.0.0.1:{grpc_receiver.port}", "--exporter", "otlp", "--protocol", "grpc", "-H", "x-key=v"),
+        )  # fmt: skip
+        assert (done.status, done.err) == (0, "")
+        assert len(grpc_receiver.spans) == 5
+        assert grpc_receiver.metadata[0]["x-key"] == "v"
+
+    def test_endpoint_of_traces_is_used_as_it_is(self, run: Runner, web: Any, receiver: Any) -> None:
+        """The endpoint of one signal gets no path added; the common one does."""
+        env: dict[str, str | None] = {
+            "TRACERUN_EXPORTER": None,
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{receiver.endpoint}/my/path",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+        }
+        run.traced(PYTHON, run.program(CALLS), web.url, "1", env=env)
+        assert receiver.headers[0][":path"] == "/my/path"
+
+    def test_receiver_away(self, run: Runner, web: Any, port: int) -> None:
+        """A receiver that is away costs the program nothing but one line, and the loss is counted."""
+        program = run.program(CALLS)
+        done = run.traced(PYTHON, program, web.url, "3", flags=("-e", f"http://127.0.0.1:{port}", "--exporter", "otlp"))
+        assert (done.status, done.out, done.theirs) == (0, "done\n", "")
+        assert done.ours == [
+            f"spans cannot be sent to http://127.0.0.1:{port}/v1/traces: connection refused; trying again",
+            "3 of 3 spans were lost: 3 exit budget",
+        ]
+
+    def test_refused_by_the_receiver(self, run: Runner, web: Any, receiver: Any) -> None:
+        """A status that is no success is a loss, said and counted; a redirect is none."""
+        receiver.status = 307
+        done = run.traced(PYTHON, run.program(CALLS), web.url, "3", flags=("-e", receiver.endpoint, "--exporter", "otlp"))
+        assert done.ours[1] == "3 of 3 spans were lost: 3 rejected with HTTP status 307"
+
+    def test_userinfo_is_not_shown(self, run: Runner, web: Any, port: int) -> None:
+        """Credentials in an endpoint do not appear in the line about it."""
+        endpoint = f"http://user:hush@127.0.0.1:{port}"
+        done = run.traced(PYTHON, run.program(CALLS), web.url, "1", flags=("-e", endpoint, "--exporter", "otlp"))
+        assert "hush" not in done.err
+        assert len(done.ours) == 2
+
+
+class TestAuto:
+    def test_a_collector_on_this_machine_is_found(self, monkeypatch: pytest.MonkeyPatch, receiver: Any) -> None:
+        """A receiver that answers OTLP on the standard port is taken."""
+        monkeypatch.setattr(endpoints, "HTTP_PORT", receiver.server.server_port)
+        assert endpoints.answering() == f"http://localhost:{receiver.server.server_port}"
+
+    def test_another_listener_is_not_taken(self, monkeypatch: pytest.MonkeyPatch, web: Any) -> None:
+        """Something else on that port is no collector, whatever it answers."""
+        monkeypatch.setattr(endpoints, "HTTP_PORT", web.port)
+        monkeypatch.setattr(endpoints, "GRPC_PORT", web.port)
+        assert endpoints.answering() == ""
+
+    def test_a_grpc_receiver_is_found(self, monkeypatch: pytest.MonkeyPatch, grpc_receiver: Any, port: int) -> None:
+        """Where only the gRPC port answers, that is it."""
+        monkeypatch.setattr(endpoints, "HTTP_PORT", port)
+        monkeypatch.setattr(endpoints, "GRPC_PORT", grpc_receiver.port)
+        assert endpoints.answering() == f"http://localhost:{grpc_receiver.port}"
+
+    def test_end_to_end(self, run: Runner) -> None:
+        """With nothing configured, spans go to the collector that listens on the standard port."""
+        if shutil.which("unshare") is None or os.geteuid() != 0:
+            pytest.skip("needs a network namespace of its own (unshare, root)")
+        program = run.program(
+            "import fcntl, socket, struct, subprocess\n"
+            "with socket.socket() as s:\n"
+            "    fcntl.ioctl(s, 0x8914, struct.pack('16sh', b'lo', 0x41))  # SIOCSIFFLAGS: up and running\n"
+            "from tests.conftest import WebServer\n"
+            "from tests.receiver import Receiver\n"
+            "receiver, web = Receiver(4318), WebServer()\n"
+            "call = 'import sys, requests; requests.get(sys.argv[1])'\n"
+            f"subprocess.run([{TRACERUN!r}, {PYTHON!r}, '-c', call, web.url], check=True)\n"
+            "print(len(receiver.spans))\n"
+        )
+        env = {"TRACERUN_EXPORTER": None, "PYTHONPATH": str(ROOT)}
+        assert run.command("unshare", "--net", PYTHON, program, env=env).out == "1\n"
+
+
+class TestOthers:
+    def test_tree(self, run: Runner, web: Any) -> None:
+        """The exporter ``tree`` draws each finished trace on stderr."""
+        program = run.program(
+            "import sys\nfrom opentelemetry import trace\nimport requests\n"
+            "with trace.get_tracer('shop').start_as_current_span('work'):\n    requests.get(sys.argv[1])\n"
+        )
+        done = run.traced(PYTHON, program, web.url, flags=("--exporter", "tree"))
+        assert done.theirs == ""
+        assert done.ours[0].startswith("trace ")
+        assert "work" in done.ours[1]
+        assert "└─" in done.ours[2]
+        assert "GET" in done.ours[2]
+
+    def test_console_and_others(self, run: Runner, web: Any) -> None:
+        """The exporter ``console`` is the SDK's own; several exporters each get every span."""
+        done = run.traced(PYTHON, run.program(CALLS), web.url, "1", flags=("--exporter", "console,file"))
+        assert '"name": "GET"' in done.out
+        assert len(done.spans) == 1
+
+    def test_none(self, run: Runner, web: Any) -> None:
+        """The exporter ``none`` sends nothing anywhere, and says so once."""
+        done = run.traced(PYTHON, run.program(CALLS), web.url, "1", flags=("--exporter", "none"))
+        assert (done.out, len(done.spans)) == ("done\n", 0)
+        assert done.ours == ["nothing is exported: the exporter is none (--exporter, OTEL_TRACES_EXPORTER)"]
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, ("http/protobuf", "http://localhost:4318/v1/traces")),
+        ({"ENDPOINT": "http://c:4318"}, ("http/protobuf", "http://c:4318/v1/traces")),
+        ({"ENDPOINT": "http://c:4318/"}, ("http/protobuf", "http://c:4318/v1/traces")),
+        ({"ENDPOINT": "http://c:4318/base"}, ("http/protobuf", "http://c:4318/base/v1/traces")),
+        ({"ENDPOINT": "http://c:4317"}, ("grpc", "http://c:4317")),
+        ({"ENDPOINT": "http://c:4317", "PROTOCOL": "http/protobuf"}, ("http/protobuf", "http://c:4317/v1/traces")),
+        ({"ENDPOINT": "c:4317"}, ("grpc", "https://c:4317")),
+        ({"ENDPOINT": "c:4317", "INSECURE": "true"}, ("grpc", "http://c:4317")),
+        ({"ENDPOINT": "localhost:4318"}, ("http/protobuf", "http://localhost:4318/v1/traces")),
+        ({"ENDPOINT": "[::1]:4318"}, ("http/protobuf", "http://[::1]:4318/v1/traces")),
+        ({"TRACES_ENDPOINT": "https://c/x"}, ("http/protobuf", "https://c/x")),
+        ({"PROTOCOL": "grpc"}, ("grpc", "http://localhost:4317")),
+    ],
+)
+def test_endpoints(env: dict[str, str], expected: tuple[str, str]) -> None:
+    """Protocol and URL follow from the settings as the OTLP exporter specification has it."""
+    settings = Settings.from_env({f"OTEL_EXPORTER_OTLP_{key}": value for key, value in env.items()})
+    assert settings.problems == []
+    assert endpoints.traces(settings) == expected
