@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from typing import Any
 
 from tests.conftest import ROOT
@@ -44,8 +47,15 @@ def libraries_page() -> str:
     return LIBRARIES_HEAD + "".join(rows)
 
 
-PAGES = {"settings.md": settings_page, "libraries.md": libraries_page}
+def readme() -> str:
+    """README.md with the help as the command prints it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = subprocess.run([sys.executable, "-m", "tracerun", "--help"], capture_output=True, text=True, check=True)
+    return re.sub(r"```\nUsage: .*?\n```", lambda _: f"```\n{shown.stdout.strip()}\n```", text, flags=re.S)
+
+
+PAGES = {"docs/settings.md": settings_page, "docs/libraries.md": libraries_page, "README.md": readme}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (ROOT / "docs" / name).write_text(page(), encoding="utf-8")
+        (ROOT / name).write_text(page(), encoding="utf-8")

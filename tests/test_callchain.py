@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 def run_chain(run: Runner, **env: str | None) -> Done:
     """Runs the example as a user does."""
-    done = run.command("bash", RUN, env=env)
+    done = run.command("bash", RUN, env={"COLUMNS": "140", **env})
     assert done.status == 0, done
     assert done.out.startswith("ordered: apple\nunknown: unicorn\n"), done
     return done

@@ -177,6 +177,12 @@ def test_a_value_without_text_is_left_out_and_the_rest_stays() -> None:
     assert attributes == {"kind": {"stringValue": "(1+2j)"}, "kept": {"intValue": "1"}}
 
 
+def test_keys_that_equal_one_another_stay_apart() -> None:
+    """Keys of other types than text become their own str(), also where Python takes them for equal."""
+    keys: list[Any] = [1, True, 1.0]
+    assert [list(attributes_of(handmade_span(attributes={key: "v"}))) for key in keys] == [["1"], ["True"], ["1.0"]]
+
+
 def test_more_keys_than_are_remembered_stay_right() -> None:
     """Hundreds of keys, more than the encoder remembers, and keys too long to remember are all encoded right."""
     spans = [ended_span(attributes={f"key {number}": number, number * 3 * "k" + "l": "v"}) for number in range(600)]

@@ -98,6 +98,14 @@ def test_a_span_without_a_scope_has_an_empty_one() -> None:
     assert same(request_of(span), official_request([span]))
 
 
+def test_a_resource_that_cannot_be_hashed_is_grouped_as_itself() -> None:
+    """A resource that the SDK fails to write as JSON, and so to hash, still has its spans together."""
+    resource = Resource({"huge": 10**5000, "service.name": "shop"})
+    (group,) = request_of(handmade_span(resource=resource), handmade_span(resource=resource)).resource_spans
+    assert [pair.key for pair in group.resource.attributes] == ["service.name"]
+    assert len(group.scope_spans[0].spans) == 2
+
+
 def test_flags_hold_the_w3c_flags_and_whether_the_parent_is_remote() -> None:
     """Bits 0 to 7 are the W3C trace flags, bit 8 says that remoteness is known, bit 9 that the parent is remote."""
     context = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(0x03))
@@ -151,6 +159,12 @@ def test_types_that_equal_one_another_stay_apart() -> None:
     """1, 1.0 and True are equal in Python but keep their kinds under one key, whichever came first."""
     kinds = [attributes_of(ended_span(attributes={"k": value}))["k"].WhichOneof("value") for value in (1, 1.0, True, 1)]
     assert kinds == ["int_value", "double_value", "bool_value", "int_value"]
+
+
+def test_keys_that_equal_one_another_stay_apart() -> None:
+    """Keys of other types than text become their own str(), also where Python takes them for equal."""
+    keys: list[Any] = [1, True, 1.0]
+    assert [list(attributes_of(handmade_span(attributes={key: "v"}))) for key in keys] == [["1"], ["True"], ["1.0"]]
 
 
 def test_subclasses_of_the_plain_types_are_their_plain_values() -> None:
@@ -232,7 +246,8 @@ def test_a_span_class_of_the_program_is_read_through_its_properties() -> None:
         def attributes(self) -> dict[str, str]:
             return dict.fromkeys(super().attributes or (), "***")
 
-    span = Redacted("login", SpanContext(1, 2, is_remote=False), resource=Resource({}), attributes={"password": "1234"})
+    span = ended_span("login", attributes={"password": "1234"})
+    span.__class__ = Redacted
     assert attributes_of(span)["password"].string_value == "***"
 
 

@@ -191,7 +191,7 @@ def kind_text(span: SpanRecord) -> str:
 def status_text(span: SpanRecord) -> str:
     """How the call ended: the HTTP code, else the gRPC status by name, else ``error`` or ``ok``, else nothing."""
     http = _first(span, "http.response.status_code", "http.status_code")
-    grpc = _first(span, "rpc.response.status_code", "rpc.grpc.status_code")
+    grpc = _first(span, "rpc.status_code", "rpc.response.status_code", "rpc.grpc.status_code")
     if grpc.isdecimal() and len(grpc) <= 2 and int(grpc) < len(_GRPC_STATUS):  # noqa: PLR2004
         grpc = _GRPC_STATUS[int(grpc)]
     return http or grpc or ("", "ok", "error")[span.status]

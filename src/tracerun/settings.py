@@ -318,16 +318,22 @@ class Settings:
         return f"OTEL_SDK_DISABLED={self.raw['OTEL_SDK_DISABLED']}" if self.sdk_disabled else ""
 
     @property
-    def asks_for_official_setup(self) -> bool:
-        """Whether something is asked for that the official configurator has and we have not."""
-        more = self.config_file or self.configurator or self.id_generator
-        return bool(more or set(self.metrics_exporter + self.logs_exporter) - {"none"})
+    def asks_for_official_setup(self) -> list[str]:
+        """The variables that ask for what the official configurator has and we have not."""
+        more = {
+            "OTEL_CONFIG_FILE": self.config_file,
+            "OTEL_PYTHON_CONFIGURATOR": self.configurator,
+            "OTEL_PYTHON_ID_GENERATOR": self.id_generator,
+            "OTEL_METRICS_EXPORTER": set(self.metrics_exporter) - {"none"},
+            "OTEL_LOGS_EXPORTER": set(self.logs_exporter) - {"none"},
+        }
+        return [variable for variable, value in more.items() if value]
 
     @property
     def unreadable_for_sdk(self) -> list[str]:
         """Variables that the official packages would trip over, or scan entry points for, when imported."""
         wrong = [line.partition(":")[0].partition("=")[0] for line in self.problems]
-        return [name for name in (*wrong, "OTEL_PROPAGATORS", "OTEL_PYTHON_CONTEXT") if name in self.raw]
+        return [name for name in (*wrong, "OTEL_PROPAGATORS") if name in self.raw]
 
     @property
     def state_directory(self) -> str:

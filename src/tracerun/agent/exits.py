@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 SIGNALS = tuple(getattr(_signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(_signal, name))
 _real_signal: Callable[..., Any] = _signal.signal
 _real_getsignal: Callable[..., Any] = _signal.getsignal
-_getpid = os.getpid
+_getpid, _kill = os.getpid, os.kill
+
+
+class _Flush:
+    """The flush that is under way, and the first signal that came meanwhile."""
+
+    under_way = False
+    signal = 0
 
 
 def arm(settings: Settings) -> None:
@@ -86,12 +93,22 @@ def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _on_signal(number: int, _: FrameType | None) -> None:
     """Stands where the default disposition was: flush, then do what the default does."""
+    if _Flush.under_way:  # systemd sends SIGHUP right after SIGTERM; a flush within a flush would wait for itself
+        _Flush.signal = _Flush.signal or number
+        return
     with guard.guarded("the flush at a signal"):
         finish()
+    _die_by(number)
+
+
+def _die_by(number: int) -> None:
     if _getpid() == 1:
         return  # the kernel gives PID 1 no default disposition: without us the signal would have been ignored
-    _real_signal(number, _signal.SIG_DFL)
-    os.kill(_getpid(), number)
+    try:
+        _real_signal(number, _signal.SIG_DFL)
+    except ValueError:  # not the main thread: the signal goes to the handler there
+        pass
+    _kill(_getpid(), number)
 
 
 def _at_exit() -> None:
@@ -106,11 +123,18 @@ def _at_exit() -> None:
 def finish() -> None:
     """Flushes what has ended within the exit budget. A Ctrl-C meanwhile ends the flush at once, quietly."""
     pipeline = _pipeline()
-    if pipeline is not None:
-        try:
-            pipeline.finish()
-        except KeyboardInterrupt:
-            pass
+    if pipeline is None or _Flush.under_way:
+        return
+    _Flush.under_way = True
+    try:
+        pipeline.finish()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        _Flush.under_way = False
+    if _Flush.signal:
+        number, _Flush.signal = _Flush.signal, 0
+        _die_by(number)
 
 
 def _pipeline() -> Any:

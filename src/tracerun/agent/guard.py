@@ -62,7 +62,7 @@ def record(what: str, error: BaseException) -> None:
     key = (what, type(error).__name__)
     _State.errors[key] = _State.errors.get(key, 0) + 1
     if _State.errors[key] == 1:
-        say(f"internal error in {what}: {type(error).__name__}: {_first_line(error)}; the program is not affected")
+        say(f"internal error in {what}: {type(error).__name__}: {first_line(error)}; the program is not affected")
         if _State.debug:
             import traceback  # noqa: PLC0415 - only to debug tracerun itself
 
@@ -71,7 +71,8 @@ def record(what: str, error: BaseException) -> None:
                     say(part)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, as far as one line can hold it."""
     try:
         lines = str(error).splitlines()
     except Exception:  # noqa: BLE001 - an error whose own text fails is still an error to report

@@ -152,11 +152,26 @@ def _disabled(name: str, settings: Settings) -> str:
     return ""
 
 
-def _on_opentelemetry(_: ModuleType) -> None:
-    """The program uses OpenTelemetry itself: its manual spans are to land in the same traces."""
-    from tracerun.agent import sdk  # noqa: PLC0415 - as above
+def _on_opentelemetry(trace: ModuleType) -> None:
+    """The program uses OpenTelemetry itself: its manual spans are to land in the same traces.
 
-    sdk.ready()
+    Not at the import, which many libraries make and which may be half-way through the API's own modules, but
+    when somebody first asks for the provider; every tracer is made through that.
+    """
+    original = vars(trace)["get_tracer_provider"]
+
+    def get_tracer_provider() -> Any:
+        if trace.get_tracer_provider is get_tracer_provider:
+            trace.get_tracer_provider = original  # type: ignore[attr-defined]
+            if trace._TRACER_PROVIDER is None:
+                with guard.guarded("the set-up of the OpenTelemetry SDK"):
+                    from tracerun.agent import sdk  # noqa: PLC0415 - as above
+
+                    sdk.ready()
+        return original()
+
+    get_tracer_provider.__doc__, get_tracer_provider.__module__ = original.__doc__, original.__module__
+    trace.get_tracer_provider = get_tracer_provider  # type: ignore[attr-defined]
 
 
 def _resolve(target: str) -> tuple[Any, str]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 PROPAGATOR_GROUP = "opentelemetry_propagator"
 SAMPLER_GROUP = "opentelemetry_traces_sampler"
 EXPORTER_GROUP = "opentelemetry_traces_exporter"
+# What the official configurator knows of exporters without looking at installed packages.
+OFFICIAL = ("otlp", "none")
 
 
 def load(group: str, name: str) -> Any:
@@ -42,7 +44,36 @@ def unknown_names(settings: Settings) -> list[str]:
             SAMPLERS,
             "using parentbased_always_on",
         ),
+        ("OTEL_METRICS_EXPORTER", "opentelemetry_metrics_exporter", settings.metrics_exporter, OFFICIAL, "left out"),
+        ("OTEL_LOGS_EXPORTER", "opentelemetry_logs_exporter", settings.logs_exporter, OFFICIAL, "left out"),
+        ("OTEL_PYTHON_ID_GENERATOR", "opentelemetry_id_generator", _one(settings.id_generator), (), "left out"),
+        ("OTEL_PYTHON_CONFIGURATOR", "opentelemetry_configurator", _one(settings.configurator), (), "left out"),
     ]
+    return _unknown(asked) + unknown_to_sdk(settings)
+
+
+def unknown_to_sdk(settings: Settings) -> list[str]:
+    """The same for what the official packages look up themselves, and log a traceback about."""
+    detectors = settings.resource_detectors
+    return _unknown(
+        [
+            ("OTEL_PYTHON_CONTEXT", "opentelemetry_context", _one(settings.context), (), "using contextvars_context"),
+            (
+                "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
+                "opentelemetry_resource_detector",
+                detectors,
+                ("*",),
+                "none is used",
+            ),
+        ]
+    )
+
+
+def _one(name: str) -> tuple[str, ...]:
+    return (name,) if name else ()
+
+
+def _unknown(asked: list[tuple[str, str, tuple[str, ...], tuple[str, ...], str]]) -> list[str]:
     return [
         unknown(variable, name, group, allowed, instead)
         for variable, group, names, allowed, instead in asked

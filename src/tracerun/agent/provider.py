@@ -140,7 +140,7 @@ def configure_officially(settings: Settings, processor: SpanProcessor, resource:
     if settings.config_file:
         OpenTelemetryConfigurator().configure()  # type: ignore[no-untyped-call]
         return
-    named = "OTEL_TRACES_EXPORTER" in settings.raw
+    named = "OTEL_TRACES_EXPORTER" in settings.raw and "OTEL_TRACES_EXPORTER" not in settings.unreadable_for_sdk
     OpenTelemetryConfigurator().configure(  # type: ignore[no-untyped-call]
         resource_attributes=dict(resource.attributes), span_processors=[] if named else [processor]
     )

@@ -49,27 +49,44 @@ def ready() -> bool:
 
 
 def _set_up(settings: Settings) -> None:
-    # The official packages raise or scan every installed distribution at import where these are set or wrong.
-    with hidden(settings.unreadable_for_sdk):
+    # The official packages raise where one of these is wrong, or scan every installed distribution at import.
+    with hidden(settings.unreadable_for_sdk + _unknown_to_sdk(settings)):
         import opentelemetry.propagate  # noqa: PLC0415
-        import opentelemetry.sdk.trace  # noqa: PLC0415
 
-    from tracerun.agent import provider  # noqa: PLC0415
+        _make_provider(settings)
+    if "OTEL_PROPAGATORS" in settings.raw and not settings.config_file:
+        opentelemetry.propagate.set_global_textmap(_propagator(settings))
+
+
+def _unknown_to_sdk(settings: Settings) -> list[str]:
+    """Variables with names that no installed package has; said here, once."""
+    if not (settings.context or settings.resource_detectors):
+        return []
+    from tracerun.agent import names  # noqa: PLC0415 - looks into installed packages
+
+    lines = names.unknown_to_sdk(settings)
+    for line in lines:
+        guard.say(line)
+    return [line.partition(":")[0] for line in lines]
+
+
+def _make_provider(settings: Settings) -> None:
+    from tracerun.agent import provider  # noqa: PLC0415 - loads the SDK
     from tracerun.agent.resource import attributes  # noqa: PLC0415
     from tracerun.export import pipeline  # noqa: PLC0415
 
     State.pipeline = pipeline.start(settings, is_target=Process.is_target)
     exits.watch_process_ends()
-    if settings.asks_for_official_setup:
-        provider.configure_officially(settings, State.pipeline.processor, attributes(settings))
-        return
-    provider.install(
-        sampler=_sampler(settings),
-        resource=attributes(settings),
-        processor=State.pipeline.processor,
-    )
-    if "OTEL_PROPAGATORS" in settings.raw:
-        opentelemetry.propagate.set_global_textmap(_propagator(settings))
+    resource, processor = attributes(settings), State.pipeline.processor
+    asked = settings.asks_for_official_setup
+    if asked:
+        try:
+            provider.configure_officially(settings, processor, resource)
+        except Exception as error:  # noqa: BLE001 - packages' code; any failure of it means our own set-up
+            guard.say(f"{', '.join(asked)}: {guard.first_line(error)}; left out, traces are set up without")
+        else:
+            return
+    provider.install(sampler=_sampler(settings), resource=resource, processor=processor)
 
 
 def _sampler(settings: Settings) -> Sampler:

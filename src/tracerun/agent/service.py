@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
+from tracerun.settings import environment
+
 # Commands that run an application given as module[:attribute] or as a path.
-SERVERS = ("uvicorn", "gunicorn", "hypercorn", "granian", "daphne", "waitress-serve", "waitress")
+SERVERS = ("uvicorn", "gunicorn", "hypercorn", "granian", "daphne", "fastapi", "waitress-serve", "waitress")
+# What a file's name ends in without being part of its stem.
+_SUFFIXES = (".py", ".pyw", ".pyc", ".pyz", ".pyzw", ".zip", ".exe")
+# Interpreter options that take the next word where theirs ends with them.
+_WITH_VALUE = "WX"
 
 
 def derived_name(argv: list[str] | None = None) -> str:
@@ -15,48 +21,87 @@ def derived_name(argv: list[str] | None = None) -> str:
     Args:
         argv: The command as it was typed, interpreter first; this process's own by default.
     """
-    words = list(sys.orig_argv if argv is None else argv)[1:]
-    while words and words[0].startswith("-") and words[0] not in ("-m", "-c", "-"):
-        # Interpreter options with a value of their own.
-        words = words[2:] if words[0] in ("-W", "-X", "--check-hash-based-pycs") else words[1:]
-    if not words or words[0] in ("-c", "-"):
+    option, words = _without_interpreter(list(sys.orig_argv if argv is None else argv))
+    if option == "c" and words[0].startswith("from multiprocessing."):
+        # A child that was not forked has been given its parent's arguments by now.
+        option, words = _without_interpreter(["", *sys.argv])
+    if option == "c" or not words:
         return _project_name() or "python"
-    if words[0] == "-m":
-        command, rest = (words[1] if len(words) > 1 else "python"), words[2:]
-    else:
-        command, rest = os.path.splitext(os.path.basename(os.path.abspath(words[0])))[0], words[1:]
-    application = _application(command, rest)
-    if application:
-        return application
-    if command == "__main__" and words[0] != "-m":  # a folder or archive is named by itself
-        command = os.path.basename(os.path.dirname(os.path.abspath(words[0])))
-    return command.removesuffix(".__main__") or "python"
+    command = words[0] if option == "m" else _stem(words[0])
+    return _application(command, words[1:]) or command.removesuffix(".__main__") or "python"
+
+
+def _without_interpreter(argv: list[str]) -> tuple[str, list[str]]:
+    """``m``, ``c`` or nothing, and the words from the module, the code or the script on; no word for stdin."""
+    words = argv[1:]
+    while words and words[0].startswith("-") and words[0] != "-":
+        word, words = words[0], words[1:]
+        if word == "--":
+            break
+        if word == "--check-hash-based-pycs":
+            words = words[1:]
+        elif not word.startswith("--"):
+            for index, letter in enumerate(word[1:], 2):
+                rest = [word[index:]] if word[index:] else []
+                if letter in "mc":
+                    return letter, rest + words
+                if letter in _WITH_VALUE:
+                    words = words if rest else words[1:]
+                    break
+    return "", [] if words[:1] == ["-"] else words
+
+
+def _stem(path: str) -> str:
+    """A script's or an archive's name without its suffix; a folder's name, also for the ``__main__.py`` in it."""
+    try:
+        path = os.path.abspath(path)
+    except OSError:  # the current folder is gone
+        pass
+    folder, name = os.path.split(path)
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() not in _SUFFIXES or os.path.isdir(path):
+        return name
+    return os.path.basename(folder) if stem == "__main__" else stem
 
 
 def _application(command: str, words: list[str]) -> str:
     """The application that a server's command line names."""
     if command == "flask":
-        for index, word in enumerate(words):
-            if word in ("--app", "-A") and index + 1 < len(words):
-                return _module(words[index + 1])
-            if word.startswith("--app="):
-                return _module(word.partition("=")[2])
+        return _of_flask(words)
+    if command not in SERVERS:
         return ""
-    if command in SERVERS:
-        named = [word for word in words if not word.startswith("-") and (":" in word or word.endswith(".py"))]
-        for word in named:
-            name = _module(word)
-            if name:
-                return name
-    return ""
+    if command == "fastapi":  # its first word is `run` or `dev`
+        words = words[1:]
+    words = [word.removeprefix("--app=") for word in words]
+    with_attribute = next((name for name in map(_with_attribute, words) if name), "")
+    ends = [word for word in words[:1] + words[-1:] if not word.startswith("-")]
+    return with_attribute or (_module(ends[0]) if ends else "")
+
+
+def _of_flask(words: list[str]) -> str:
+    for index, word in enumerate(words):
+        if word in ("--app", "-A") and index + 1 < len(words):
+            return _module(words[index + 1])
+        if word.startswith("--app="):
+            return _module(word.partition("=")[2])
+    return _module(environment().get("FLASK_APP", ""))
+
+
+def _with_attribute(word: str) -> str:
+    """The module of ``shop.web:app`` or ``shop.web:make()``; addresses such as ``localhost:80`` are nothing."""
+    if word.count(":") == 2:  # noqa: PLR2004 - hypercorn's asgi:shop.web:app
+        word = word.partition(":")[2]
+    module, _, attribute = word.partition(":")
+    is_one = attribute.partition("(")[0].replace(".", "_").isidentifier() and module not in ("unix", "fd", "tcp")
+    return _module(module) if is_one else ""
 
 
 def _module(application: str) -> str:
-    """``shop.web:create_app()`` is ``shop.web``, ``shop/web.py`` is ``web``; an address is nothing."""
+    """``shop.web:make()`` is ``shop.web``, ``shop/web.py`` is ``web``; what can be neither is nothing."""
     module = application.partition(":")[0]
-    if not module or module[0].isdigit() or module in ("localhost", "unix", "fd", "tcp"):
-        return ""
-    return os.path.splitext(os.path.basename(module))[0] if module.endswith(".py") or "/" in module else module
+    if module.endswith(".py") or "/" in module:
+        return os.path.splitext(os.path.basename(module))[0]
+    return module if all(part.isidentifier() for part in module.split(".")) else ""
 
 
 def _project_name() -> str:

@@ -19,48 +19,48 @@ STANDARD_EXPORTERS = ("otlp", "console", "none")
 STRONGER = {"endpoint": ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",)}
 
 
-def text_of(setting: Setting[Any], value: Any) -> str:
-    """An option's value as its variable's text."""
+def text_of(setting: Setting[Any], value: Any, flag: str) -> str:
+    """An option's value as its variable's text; a wrong one is refused under the option's name."""
     if value is True:
         return "true"
     values = list(value) if setting.multiple else [value]
     if setting.name == "headers":
-        values = [_header(header) for header in values]
+        values = [_header(header, flag) for header in values]
     elif setting.name == "resource":
-        values = [_encoded(pair) for pair in values]
+        values = [_encoded(pair, flag) for pair in values]
     return ",".join(values)
 
 
-def _encoded(pair: str) -> str:
+def _encoded(pair: str, flag: str) -> str:
     """``KEY=VALUE`` with the value percent-encoded, as the variable wants it."""
     from urllib.parse import quote  # noqa: PLC0415 - for two options only
 
     key, equals, value = pair.partition("=")
     if not equals or not key.strip():
-        raise WrongUsage("a value is not KEY=VALUE; allowed: KEY=VALUE")
+        raise WrongUsage(f"{flag} {pair}: allowed: KEY=VALUE")
     return f"{key.strip()}={quote(value, safe=' /:;@+*!?.~-_()[]')}"
 
 
-def _header(given: str) -> str:
+def _header(given: str, flag: str) -> str:
     """``NAME=VALUE`` with ``@FILE`` and ``env:VAR`` read; the value is never part of a message."""
     from tracerun.settings import environment  # noqa: PLC0415 - for one option only
 
     name, equals, value = given.partition("=")
     if not equals or not name.strip():
-        raise WrongUsage("--header: allowed: NAME=VALUE, NAME=@FILE or NAME=env:VAR")
+        raise WrongUsage(f"{flag}: allowed: NAME=VALUE, NAME=@FILE or NAME=env:VAR")
     if value.startswith("@"):
         try:
             with open(value[1:], encoding="utf-8") as file:
                 value = file.read().strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not text"
-            raise WrongUsage(f"--header {name}: the file cannot be read: {reason}") from None
+            raise WrongUsage(f"{flag} {name}: the file cannot be read: {reason}") from None
     elif value.startswith("env:"):
         found = environment().get(value[4:])
         if found is None:
-            raise WrongUsage(f"--header {name}: the variable {value[4:]} is not set")
+            raise WrongUsage(f"{flag} {name}: the variable {value[4:]} is not set")
         value = found
-    return _encoded(f"{name}={value}")
+    return _encoded(f"{name}={value}", flag)
 
 
 def check(setting: Setting[Any], text: str, flag: str) -> None:

@@ -106,8 +106,9 @@ def _with_options(options: dict[str, Any]) -> dict[str, str]:
         (setting, options[setting.name]) for setting in flagged() if options[setting.name] not in (None, (), False)
     ]
     for setting, value in given:
-        text = checks.text_of(setting, value)
-        checks.check(setting, text, setting.flag.rpartition(",")[2])
+        flag = setting.flag.rpartition(",")[2]
+        text = checks.text_of(setting, value, flag)
+        checks.check(setting, text, flag)
         _set(env, setting, text)
     checks.check_together(Settings.from_env(env), [setting for setting, _ in given])
     return env

@@ -23,8 +23,10 @@ def read(path: str) -> Iterator[tuple[Setting[Any], str]]:
     try:
         with open(path, "rb") as file:
             table = tomllib.load(file).get("tool", {}).get("tracerun", {})
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # not UTF-8, not TOML
         raise WrongUsage(f"{path}: {error}") from None
+    if not isinstance(table, dict):
+        raise WrongUsage(f"{path}: tool.tracerun is not a table; allowed: [tool.tracerun]")
     by_key = {setting.key: setting for setting in flagged()}
     for key, value in table.items():
         setting = by_key.get(key)
@@ -32,17 +34,19 @@ def read(path: str) -> Iterator[tuple[Setting[Any], str]]:
             raise WrongUsage(f"{path}: [tool.tracerun] {key}: unknown; allowed: {', '.join(by_key)}")
         if value is False:
             continue
-        text = _text(setting, value)
-        checks.check(setting, text, f"{path}: [tool.tracerun] {key} =")
+        place = f"{path}: [tool.tracerun] {key} ="
+        text = _text(setting, value, place)
+        checks.check(setting, text, place)
         yield setting, text
 
 
-def _text(setting: Setting[Any], value: Any) -> str:
+def _text(setting: Setting[Any], value: Any, place: str) -> str:
     """A TOML value as the variable's text: lists are comma lists, tables are KEY=VALUE."""
     if isinstance(value, dict):
         value = [f"{key}={content}" for key, content in value.items()]
     if setting.multiple:
-        return checks.text_of(setting, [str(part) for part in value] if isinstance(value, list) else [str(value)])
+        values = [str(part) for part in value] if isinstance(value, list) else [str(value)]
+        return checks.text_of(setting, values, place)
     if isinstance(value, list):
         return ",".join(str(part) for part in value)
     return "true" if value is True else str(value)

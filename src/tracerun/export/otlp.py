@@ -128,7 +128,7 @@ def flags(trace_flags: int, related: SpanContext | None) -> int:
 def kind_number(kind: SpanKind) -> int:
     """``Span.SpanKind``: one more than the SDK's number, and 0 (unspecified) for what is no span kind."""
     try:
-        # _value_ is the documented plain attribute; value is a descriptor in Python code until 3.11.
+        # Not value: that is a descriptor written in Python, four times as slow.
         return int(kind._value_) + 1
     except (AttributeError, TypeError, ValueError):
         return 0

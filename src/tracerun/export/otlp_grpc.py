@@ -1,7 +1,6 @@
 """OTLP over gRPC: the official exporter, driven by our queue.
 
-It is loaded on the export thread and brings grpc and protobuf with it; a program that did not import grpc
-has it then. Its log messages stay out of the program's logging.
+It brings grpc and protobuf with it; a program that did not import grpc has it then. Its log messages stay out of the program's logging.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from tracerun.export.lane import Outcome
+from tracerun.settings import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,11 +45,16 @@ _KEPT: list[OTLPSpanExporter] = []
 
 
 def missing() -> str:
-    """What is not there of what OTLP over gRPC needs; empty where all of it is."""
+    """What is not there of what OTLP over gRPC needs; empty where all of it is.
+
+    The exporter's modules are loaded here, at the SDK's set-up, and not on the export thread: they use a thread
+    pool while they are imported, which fails once the main thread has ended.
+    """
     try:
         import opentelemetry.exporter.otlp.proto.grpc.trace_exporter  # noqa: PLC0415, F401 - asked, not assumed
-    except ImportError as error:
-        return f"{error.name or error} cannot be imported in this program's environment"
+    except Exception as error:  # noqa: BLE001 - grpcio and protobuf fail in many ways where versions do not fit
+        name = getattr(error, "name", None)
+        return f"{name} cannot be imported" if name else f"{type(error).__name__}: {error}"
     return ""
 
 
@@ -65,6 +70,7 @@ class OtlpGrpc:
         self._endpoint = endpoint
         self._headers = tuple(settings.headers.items())
         self._timeout = settings.timeout
+        self._unreadable = settings.unreadable_for_sdk
         self._exporter: OTLPSpanExporter | None = None
         self.where = endpoint
 
@@ -78,12 +84,14 @@ class OtlpGrpc:
 
             logging.getLogger(_LOGGER).addFilter(_FILTER)
             _FILTER.working = _thread.get_ident()
-            self._exporter = OTLPSpanExporter(
-                endpoint=self._endpoint,
-                insecure=self._endpoint.startswith("http://"),
-                headers=self._headers or None,
-                timeout=self._timeout,
-            )
+            # It reads variables also where their values are handed over, and raises at a wrong one.
+            with hidden(self._unreadable):
+                self._exporter = OTLPSpanExporter(
+                    endpoint=self._endpoint,
+                    insecure=self._endpoint.startswith("http://"),
+                    headers=self._headers or None,
+                    timeout=self._timeout,
+                )
         return self._exporter
 
     def send(self, spans: Sequence[ReadableSpan], deadline: float | None) -> Outcome:

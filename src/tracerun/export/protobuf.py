@@ -102,6 +102,9 @@ def encode_span(span: ReadableSpan) -> bytes:
 
     Args:
         span: A span that has ended; its attributes, events and links no longer change.
+
+    Raises:
+        OverflowError: For an id of more bytes than the W3C's.
     """
     (
         context,

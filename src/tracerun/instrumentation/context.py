@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # The key that opentelemetry-instrumentation sets beside the API's own, for packages of before 1.12.
 _SUPPRESS_PLAIN = "suppress_instrumentation"
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.45.0"
 
 __all__ = ["ClientSpan", "SpanKind", "extract", "fail", "suppressed", "tracer"]
 

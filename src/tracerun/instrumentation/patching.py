@@ -106,6 +106,15 @@ def argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name:
     return args[position] if len(args) > position else kwargs.get(name, default)
 
 
+def with_argument(
+    args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str, value: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call with one of them replaced, passed as it was passed."""
+    if len(args) > position:
+        return (*args[:position], value, *args[position + 1 :]), kwargs
+    return args, {**kwargs, name: value}
+
+
 def before(look: Callable[[tuple[Any, ...], dict[str, Any]], None], what: str) -> Callable[[Any], Any]:
     """A factory of wrappers that look at a call before it is made."""
     guard = guarded(what)

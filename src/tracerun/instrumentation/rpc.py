@@ -49,7 +49,7 @@ def code_name(code: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """gRPC hands methods, targets and details over as text or as bytes."""
+    """A method, a target or a status's details, which gRPC hands over as text or as bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -58,8 +58,19 @@ class ServerCall:
         rpc: grpc's servicer context; none before ``bind``.
     """
 
-    __slots__ = ("_arrived", "_broken", "_cut", "_once", "_running", "_tracer", "context", "method", "parent")
-    __slots__ += ("rpc", "span")
+    __slots__ = (
+        "_arrived",
+        "_broken",
+        "_cut",
+        "_once",
+        "_running",
+        "_tracer",
+        "context",
+        "method",
+        "parent",
+        "rpc",
+        "span",
+    )
 
     def __init__(self, tracer: Tracer, method: str, metadata: Any) -> None:
         self._tracer = tracer
@@ -82,7 +93,7 @@ class ServerCall:
 
     def remaining(self) -> float | None:
         """The seconds until the call's deadline; none where it has no deadline."""
-        return None if self.rpc is None else self.rpc.time_remaining()  # type: ignore[no-any-return]
+        return None if self.rpc is None else self.rpc.time_remaining()
 
     def is_abort(self, error: BaseException) -> bool:
         """Whether the handler has ended the call on purpose, by ``context.abort``."""
@@ -142,6 +153,8 @@ class ServerCall:
     def over(self, *_: Any) -> None:
         """The call is over for grpc. Unless the handler is running, so is its span."""
         with GUARD:
+            if self._once.locked():
+                return
             self._cut = self._broken or self.final()
             if not self._running:
                 self.end(self._cut)

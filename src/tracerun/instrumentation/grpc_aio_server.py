@@ -1,0 +1,220 @@
+"""grpc.aio's servers: one SERVER span per call, current in the call's own task.
+
+Our interceptor stands first in every server. grpc runs each call, interceptors and handler alike, in one task
+made for it, so the span is put into that task's context once and stays there until the task is gone; and
+the task's end is the end of every call, however it ends.
+
+grpc asks what kind of function a handler is and treats each differently, so each is wrapped by one of its kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from grpc import aio
+from opentelemetry import context as otel_context
+
+from tracerun.instrumentation.context import suppressed, tracer
+from tracerun.instrumentation.patching import argument, replacing, with_argument
+from tracerun.instrumentation.rpc import code_name
+from tracerun.instrumentation.rpc_server import BEHAVIORS, GUARD, ServerCall, Steps, run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+_TRACER = tracer("grpc_aio_server")
+_OK = (None, 0)
+
+
+class _Call(ServerCall):
+    __slots__ = ("_limited",)
+
+    def __init__(self, method: str, metadata: Any, *, limited: bool) -> None:
+        super().__init__(_TRACER, method, metadata)
+        self._limited = limited
+
+    def bind(self, rpc: Any) -> None:
+        if not hasattr(rpc, "code"):
+            # What sync handlers get cannot tell the status; the context that it stands for can.
+            rpc = next((held for held in gc.get_referents(rpc) if hasattr(held, "code")), rpc)
+        super().bind(rpc)
+
+    def code(self) -> str:
+        ask = getattr(self.rpc, "code", None)
+        code = ask() if ask is not None else None
+        name = "OK" if code in _OK else code_name(code)
+        return "" if name == "OK" else name
+
+    def is_abort(self, error: BaseException) -> bool:
+        return isinstance(error, aio.AbortError)
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            return True
+        # Reading from and writing to a call whose client has gone.
+        return isinstance(error, aio.BaseError) and not isinstance(error, aio.UsageError)
+
+    def final(self) -> str:
+        if self.rpc is None:
+            # Its handler never ran: grpc has refused it, or the client went away before its message came.
+            return "RESOURCE_EXHAUSTED" if self._limited else "CANCELLED"
+        return self.code() or "UNKNOWN" if self.rpc.done() else self.deserted()
+
+
+class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
+    """Starts one call's span, and makes its handler a traced one."""
+
+    def __init__(self, *, limited: bool) -> None:
+        self._limited = limited
+
+    async def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        call = None
+        with GUARD:
+            call = self._arrived(handler_call_details)
+        if call is None:
+            return await continuation(handler_call_details)
+        try:
+            handler = await continuation(handler_call_details)
+        except BaseException as error:
+            with GUARD:
+                call.raised(error)
+            raise
+        with GUARD:
+            if handler is None:
+                call.unknown_method()
+                call.end("UNIMPLEMENTED")
+            else:
+                handler = _traced(handler, call)
+        return handler
+
+    def _arrived(self, details: Any) -> _Call | None:
+        task = asyncio.current_task()
+        if task is None or suppressed():
+            return None
+        call = _Call(details.method, details.invocation_metadata, limited=self._limited)
+        call.start()
+        task.add_done_callback(call.over)
+        otel_context.attach(call.context)
+        return call
+
+
+def _traced(handler: Any, call: _Call) -> Any:
+    requests, responses = bool(handler.request_streaming), bool(handler.response_streaming)
+    field, maker = BEHAVIORS[requests, responses]
+    behavior, serializer = getattr(handler, field), handler.response_serializer
+    if inspect.isawaitable(behavior):
+        return handler
+    if inspect.iscoroutinefunction(behavior):
+        traced = _coroutine(behavior, call, told_later=bool(serializer) and not responses)
+    elif inspect.isasyncgenfunction(behavior):
+        traced = _asynchronous_generator(behavior, call)
+    elif responses:
+        traced = _stream(behavior, call)
+    else:
+        traced = _function(behavior, call, told_later=bool(serializer))
+    deserializer = handler.request_deserializer
+    return maker(
+        traced,
+        # Of a stream of requests, the handler itself meets what cannot be read.
+        deserializer if requests or not deserializer else _watched(deserializer, call, ends=False),
+        serializer and _watched(serializer, call, ends=not responses),
+    )
+
+
+def _watched(convert: Callable[[Any], Any], call: _Call, *, ends: bool) -> Callable[[Any], Any]:
+    """A serializer or deserializer; grpc ends the call as UNKNOWN if it fails, which no handler may see."""
+
+    def converted(message: Any) -> Any:
+        try:
+            result = convert(message)
+        except Exception as error:
+            with GUARD:
+                call.broke("UNKNOWN", error)
+            raise
+        if ends:
+            with GUARD:
+                call.returned()
+        return result
+
+    return converted
+
+
+def _told(call: _Call, *, later: bool) -> None:
+    # A single response is yet to be written, unless grpc drops it for the status.
+    if not later or call.code():
+        call.returned()
+
+
+def _coroutine(behavior: Callable[..., Any], call: _Call, *, told_later: bool) -> Callable[..., Any]:
+    async def traced(request: Any, context: Any) -> Any:
+        with GUARD:
+            call.bind(context)
+        try:
+            response = await behavior(request, context)
+        except BaseException as error:
+            with GUARD:
+                call.raised(error)
+            raise
+        with GUARD:
+            _told(call, later=told_later)
+        return response
+
+    return traced
+
+
+def _asynchronous_generator(behavior: Callable[..., Any], call: _Call) -> Callable[..., Any]:
+    async def traced(request: Any, context: Any) -> AsyncIterator[Any]:
+        with GUARD:
+            call.bind(context)
+        try:
+            responses = behavior(request, context)
+            async for response in responses:
+                yield response
+        except GeneratorExit:
+            # Dropped half-way: what the program's generator has to clean up is cleaned up now, as without us.
+            await responses.aclose()
+            raise
+        except BaseException as error:
+            with GUARD:
+                call.raised(error)
+            raise
+        with GUARD:
+            call.returned()
+
+    return traced
+
+
+def _function(behavior: Callable[..., Any], call: _Call, *, told_later: bool) -> Callable[..., Any]:
+    def traced(request: Any, context: Any) -> Any:
+        with GUARD:
+            call.bind(context)
+        response = run(behavior, call, request, context)
+        with GUARD:
+            _told(call, later=told_later)
+        return response
+
+    return traced
+
+
+def _stream(behavior: Callable[..., Any], call: _Call) -> Callable[..., Any]:
+    def traced(request: Any, context: Any) -> Any:
+        with GUARD:
+            call.bind(context)
+        return Steps(run(behavior, call, request, context), call, call.context)
+
+    return traced
+
+
+def _make_server(original: Any, server: Any, *args: Any, **kwargs: Any) -> None:
+    # In order: a thread pool, generic handlers, interceptors, options, the greatest number of calls at a time.
+    with GUARD:
+        own = argument(args, kwargs, 2, "interceptors") or ()
+        ours = _Interceptor(limited=argument(args, kwargs, 4, "maximum_concurrent_rpcs") is not None)
+        args, kwargs = with_argument(args, kwargs, 2, "interceptors", (ours, *own))
+    original(server, *args, **kwargs)
+
+
+PATCHES = {"grpc.aio._server:Server.__init__": replacing(_make_server)}

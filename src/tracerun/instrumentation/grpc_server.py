@@ -1,0 +1,187 @@
+"""grpc's servers with threads: one SERVER span per call, current while the handler runs.
+
+Our interceptor stands first in every server, so it sees what the program's own interceptors make of a call. It
+puts its own functions around those of the handler that is found, for this one call. Three ends of a call are
+known to nobody there: calls that grpc refuses itself (``_reject_rpc``), calls whose message cannot be read or
+written (the serializers), and calls that the client gives up (``context.add_callback``).
+
+A call that its client gives up before a thread was free for it has no SERVER span: grpc drops it unseen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from opentelemetry import context as otel_context
+
+from tracerun.instrumentation.context import suppressed, tracer
+from tracerun.instrumentation.patching import argument, before, replacing, with_argument
+from tracerun.instrumentation.rpc import code_name, text
+from tracerun.instrumentation.rpc_server import BEHAVIORS, GUARD, ServerCall, Steps, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TRACER = tracer("grpc_server")
+# grpc reads these from a handler's function (grpc.experimental).
+_EXPERIMENTAL = ("experimental_non_blocking", "experimental_thread_pool")
+
+
+class _Call(ServerCall):
+    __slots__ = ()
+
+    def bind(self, rpc: Any) -> None:
+        super().bind(rpc)
+        if not rpc.add_callback(self.over):
+            self.over()
+
+    def code(self) -> str:
+        code = self.rpc.code() if self.rpc is not None else None
+        return "" if code is None else code_name(code if isinstance(code, grpc.StatusCode) else None)
+
+    def is_abort(self, error: BaseException) -> bool:
+        # abort() raises a bare Exception; the flag tells it from one of the handler's own.
+        return bool(getattr(self._state, "aborted", type(error) is Exception))
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        return any(error is known for known in getattr(self._state, "rpc_errors", ()))
+
+    def is_cancelled(self) -> bool:
+        return self.rpc is not None and not self.rpc.is_active()
+
+    def final(self) -> str:
+        # Only a handler that does not block may be over for grpc in good order and yet untold.
+        return self.code() or "OK" if getattr(self._state, "statused", False) else self.deserted()
+
+    @property
+    def _state(self) -> Any:
+        return getattr(self.rpc, "_state", None)
+
+
+class _Interceptor(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Makes one call's handler a traced one."""
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        call = None
+        with GUARD:
+            if not suppressed():
+                call = _Call(_TRACER, handler_call_details.method, handler_call_details.invocation_metadata)
+        if call is None:
+            return continuation(handler_call_details)
+        # What the program's interceptors do before there is a handler belongs to the client's trace too.
+        token = otel_context.attach(call.parent)
+        try:
+            handler = continuation(handler_call_details)
+        finally:
+            otel_context.detach(token)
+        with GUARD:
+            handler = None if handler is None else _traced(handler, call)
+        return handler  # noqa: RET504 - what the guard swallows must leave the program's own handler
+
+
+def _traced(handler: Any, call: _Call) -> Any:
+    streams = bool(handler.response_streaming)
+    field, maker = BEHAVIORS[bool(handler.request_streaming), streams]
+    behavior, serializer = getattr(handler, field), handler.response_serializer
+
+    def traced(request: Any, context: Any, *send: Any) -> Any:
+        with GUARD:
+            call.start()
+            call.bind(context)
+        response = run(behavior, call, request, context, *send)
+        if send:
+            return response  # it answers by itself, later: the end of the call is the end of the span
+        if streams:
+            return Steps(response, call, call.context)
+        if serializer is None:
+            with GUARD:
+                call.returned()
+        return response
+
+    for name in _EXPERIMENTAL:
+        if hasattr(behavior, name):
+            setattr(traced, name, getattr(behavior, name))
+    deserialize = _deserializer(handler.request_deserializer, call, seen=bool(handler.request_streaming))
+    return maker(traced, deserialize, serializer and _serializer(serializer, call, streams=streams))
+
+
+def _serializer(serializer: Callable[[Any], Any], call: _Call, *, streams: bool) -> Callable[[Any], Any]:
+    """The response's serializer; grpc ends the call as INTERNAL if it fails, which no handler sees."""
+
+    def serialize(message: Any) -> Any:
+        try:
+            data = serializer(message)
+        except Exception as error:
+            with GUARD:
+                call.broke("INTERNAL", error)
+                _end_unless(streams, call)
+            raise
+        with GUARD:
+            if data is None:
+                call.broke("INTERNAL")
+            _end_unless(streams, call)
+        return data
+
+    return serialize
+
+
+def _end_unless(streams: bool, call: _Call) -> None:
+    if not streams:
+        call.returned()
+
+
+def _deserializer(deserializer: Any, call: _Call, *, seen: bool) -> Any:
+    """The request's deserializer; if it fails, grpc ends the call as INTERNAL, unseen unless requests stream."""
+    if deserializer is None:
+        return None
+
+    def deserialize(data: Any) -> Any:
+        try:
+            message = deserializer(data)
+        except Exception as error:
+            with GUARD:
+                _unreadable(call, error, seen=seen)
+            raise
+        if message is None:
+            with GUARD:
+                _unreadable(call, None, seen=seen)
+        return message
+
+    return deserialize
+
+
+def _unreadable(call: _Call, error: Exception | None, *, seen: bool) -> None:
+    if not seen:
+        call.start()
+    call.broke("INTERNAL", error)
+    if not seen:
+        call.end("INTERNAL")
+
+
+def _make_server(original: Any, server: Any, *args: Any, **kwargs: Any) -> None:
+    # What comes before the interceptors: a thread pool and generic handlers.
+    with GUARD:
+        own = argument(args, kwargs, 2, "interceptors") or ()
+        args, kwargs = with_argument(args, kwargs, 2, "interceptors", (_Interceptor(), *own))
+    original(server, *args, **kwargs)
+
+
+def _rejected(args: tuple[Any, ...], _: dict[str, Any]) -> None:
+    # _reject_rpc(rpc_event, [state,] status, details): no such method, too many calls, a failed interceptor.
+    event, code = args[0], code_name(args[-2])
+    # Of a method that is registered beforehand the event holds the name as its tag, and nothing else.
+    method = text(event.call_details.method or event.tag)
+    if suppressed():
+        return
+    call = ServerCall(_TRACER, method, event.invocation_metadata)
+    call.start()
+    if code == "UNIMPLEMENTED":
+        call.unknown_method()
+    call.end(code)
+
+
+PATCHES = {
+    "grpc._server:_Server.__init__": replacing(_make_server),
+    "grpc._server:_reject_rpc?": before(_rejected, "a gRPC server's call"),
+}
