@@ -8,9 +8,9 @@ happened. One library that fails costs only itself.
 from __future__ import annotations
 
 import sys
-from _thread import RLock
 
 from tracerun.agent import guard, hooks
+from tracerun.agent.threads import RLock
 from tracerun.instrumentation.catalog import CATALOG
 
 TYPE_CHECKING = False

@@ -17,10 +17,15 @@ from tracerun.agent import guard
 from tracerun.agent.resource import of_process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.sampling import Sampler
 
     from tracerun.settings import Settings
+
+
+_getpid = os.getpid
 
 
 class PrivateIdGenerator(IdGenerator):
@@ -30,19 +35,26 @@ class PrivateIdGenerator(IdGenerator):
     """
 
     def __init__(self) -> None:
-        self._bits = Random(os.urandom(16)).getrandbits  # noqa: S311 - ids, not secrets
+        self.on_unseen_fork: Callable[[], None] = self.reseed
+        self.reseed()
 
     def generate_span_id(self) -> int:
         """64 random bits, never all zero."""
+        if _getpid() != self._pid:
+            # uWSGI forks in C, past os.register_at_fork: the first span of such a child is where it shows.
+            self.on_unseen_fork()
         return self._bits(64) or 1
 
     def generate_trace_id(self) -> int:
         """128 random bits, never all zero."""
+        if _getpid() != self._pid:
+            self.on_unseen_fork()
         return self._bits(128) or 1
 
     def reseed(self) -> None:
-        """After a fork: two processes must not draw the same ids."""
-        self._bits = Random(os.urandom(16)).getrandbits  # noqa: S311 - as above
+        """At the start and after a fork: two processes must not draw the same ids."""
+        self._pid = _getpid()
+        self._bits = Random(os.urandom(16)).getrandbits  # noqa: S311 - ids, not secrets
 
 
 class SwitchableTracer(Tracer):
@@ -78,6 +90,18 @@ class OurProvider(TracerProvider):
             self.id_generator.reseed()
         self._update_resource(Resource(of_process()))
 
+    def watch_unseen_forks(self, after_fork: Callable[[], None]) -> None:
+        """Has a child that was forked past Python do what ``os.register_at_fork`` would have done."""
+        generator = self.id_generator
+        if isinstance(generator, PrivateIdGenerator):
+
+            def on_unseen_fork() -> None:
+                generator.reseed()
+                after_fork()
+                self._handle_fork()
+
+            generator.on_unseen_fork = on_unseen_fork
+
     def hand_over(self, successor: trace.TracerProvider) -> None:
         """From now on spans are made by another provider; also by the tracers that are in use."""
         for scope, tracer in list(self._tracers.items()):
@@ -92,12 +116,20 @@ class _Global:
     successor: trace.TracerProvider | None = None
 
 
-def install(*, sampler: Sampler, resource: Resource, processor: SpanProcessor) -> None:
-    """Makes the provider and sets it globally, so that the program's ``set_tracer_provider`` still works once."""
+def install(*, sampler: Sampler, resource: Resource, processor: SpanProcessor, after_fork: Callable[[], None]) -> None:
+    """Makes the provider and sets it globally, so that the program's ``set_tracer_provider`` still works once.
+
+    Args:
+        sampler: Of the provider.
+        resource: Of the provider.
+        processor: Gets every span.
+        after_fork: What else a child has to do that was forked past Python.
+    """
     provider = OurProvider(
         sampler=sampler, resource=resource, shutdown_on_exit=False, id_generator=PrivateIdGenerator()
     )
     provider.add_span_processor(processor)
+    provider.watch_unseen_forks(after_fork)
     if trace._TRACER_PROVIDER is not None:
         # The program was first (a sitecustomize, say): its provider stays, and ours stands aside.
         _Global.successor = trace._TRACER_PROVIDER

@@ -6,10 +6,10 @@ Loading the SDK costs 25 to 45 ms, so a program that makes and serves no call ne
 from __future__ import annotations
 
 import sys
-from _thread import RLock
 
 from tracerun.agent import exits, guard
 from tracerun.agent.boot import Process
+from tracerun.agent.threads import RLock
 from tracerun.settings import hidden
 
 TYPE_CHECKING = False
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tracerun.settings import Settings
 
 NOT_YET, UNDER_WAY, READY, IMPOSSIBLE = "not yet", "under way", "ready", "impossible"
+SET_UP_TIMEOUT = 10.0
 _LOCK = RLock()
 
 
@@ -34,10 +35,11 @@ class State:
 def ready() -> bool:
     """Sets the SDK up unless that has been done; whether it can be used.
 
-    True also while it is being set up by this same thread: imports of ours trip our own hooks.
+    True also while it is being set up by this same thread: imports of ours trip our own hooks. Another thread
+    waits, though not for ever: it may hold the lock of a module that the set-up has to import.
     """
-    if State.phase == NOT_YET and not sys.is_finalizing():
-        with _LOCK:
+    if State.phase in (NOT_YET, UNDER_WAY) and not sys.is_finalizing() and _LOCK.acquire(timeout=SET_UP_TIMEOUT):
+        try:
             if State.phase == NOT_YET:
                 State.phase = UNDER_WAY
                 with guard.guarded("the set-up of the OpenTelemetry SDK"):
@@ -45,6 +47,8 @@ def ready() -> bool:
                     State.phase = READY
                 if State.phase == UNDER_WAY:
                     State.phase = IMPOSSIBLE
+        finally:
+            _LOCK.release()
     return State.phase in (READY, UNDER_WAY)
 
 
@@ -86,7 +90,8 @@ def _make_provider(settings: Settings) -> None:
             guard.say(f"{', '.join(asked)}: {guard.first_line(error)}; left out, traces are set up without")
         else:
             return
-    provider.install(sampler=_sampler(settings), resource=resource, processor=processor)
+    sampler, after_fork = _sampler(settings), State.pipeline.start_over
+    provider.install(sampler=sampler, resource=resource, processor=processor, after_fork=after_fork)
 
 
 def _sampler(settings: Settings) -> Sampler:

@@ -43,8 +43,7 @@ def _row(parameter: click.Parameter) -> tuple[str, str, str] | None:
         return None
     names = ", ".join((*parameter.opts, *parameter.secondary_opts))
     metavar = f" {parameter.metavar}" if parameter.metavar and not parameter.is_flag else ""
-    variable = parameter.envvar if isinstance(parameter.envvar, str) else ""
-    return names + metavar, variable, parameter.help or ""
+    return names + metavar, VARIABLES.get(parameter.name or "", ""), parameter.help or ""
 
 
 def _options(function: Callable[..., int]) -> Callable[..., int]:
@@ -58,14 +57,16 @@ def _options(function: Callable[..., int]) -> Callable[..., int]:
             multiple=setting.multiple,
             default=None,
             help=setting.help,
-            # Shown beside the option; click does not read it: the settings do.
-            envvar=_shown_variable(setting),
         )(function)
     return function
 
 
 def _shown_variable(setting: Setting[Any]) -> str:
     return next((name for name in reversed(setting.variables) if name.startswith("OTEL_")), setting.variables[0])
+
+
+# Shown beside the options. Not click's `envvar`: it would take a variable for a flag, and a wrong flag is refused.
+VARIABLES = {setting.name: _shown_variable(setting) for setting in flagged()}
 
 
 @click.command(

@@ -102,10 +102,12 @@ def _official(name: str, settings: Settings, *, is_target: bool) -> Destination 
     except LookupError:
         from tracerun.values import EXPORTERS  # noqa: PLC0415 - as above
 
-        line = names.unknown("OTEL_TRACES_EXPORTER", name, names.EXPORTER_GROUP, EXPORTERS, "using auto")
+        alone = len(settings.exporter) == 1
+        instead = "using auto" if alone else "left out"
+        line = names.unknown("OTEL_TRACES_EXPORTER", name, names.EXPORTER_GROUP, EXPORTERS, instead)
     if is_target:
         guard.say(line)
-    return _make("auto", settings, is_target=is_target) if len(settings.exporter) == 1 else None
+    return _make("auto", settings, is_target=is_target) if alone else None
 
 
 class Auto:

@@ -1,6 +1,7 @@
 """OTLP over gRPC: the official exporter, driven by our queue.
 
-It brings grpc and protobuf with it; a program that did not import grpc has it then. Its log messages stay out of the program's logging.
+It brings grpc and protobuf with it; a program that did not import grpc has it then. Its log messages stay out of
+the program's logging.
 """
 
 from __future__ import annotations

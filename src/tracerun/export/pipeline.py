@@ -1,14 +1,13 @@
 """From an ended span to its destinations: one native thread, which starts with the first span.
 
-The thread is made with ``_thread`` and waits on locks made before any library could replace them, so gevent
-and eventlet neither stall it nor see it; it is not in ``threading.enumerate()``, logs nothing, and traces
+The thread and its locks are the interpreter's own (``agent.threads``), so gevent and eventlet neither stall it
+nor see it; it is not in ``threading.enumerate()``, logs nothing, and traces
 nothing. It is parked before a fork and started after it, so that Python's warning about forks with threads
 is never ours.
 """
 
 from __future__ import annotations
 
-import _thread
 import os
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -16,18 +15,17 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import SpanProcessor
 
 from tracerun.agent import guard
+from tracerun.agent.threads import allocate_lock, start_new_thread
 from tracerun.export import destinations
 from tracerun.export.lane import Lane
 
 if TYPE_CHECKING:
+    from _thread import LockType
+
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
     from tracerun.settings import Settings
-
-# Taken before the program's first line, when nothing can have patched them yet (see agent.exits).
-start_thread = _thread.start_new_thread
-allocate_lock = _thread.allocate_lock
 
 # How long a fork waits for a send that is under way; the thread then lives through the fork in the parent.
 PARK_TIMEOUT = 0.2
@@ -108,7 +106,7 @@ class Pipeline:
                 return
             self._running = True
             try:
-                start_thread(self._serve, ())
+                start_new_thread(self._serve, ())
             except RuntimeError:  # no threads any more at interpreter shutdown: the exit sends what is left
                 self._running = False
 
@@ -208,7 +206,7 @@ class Pipeline:
             lane.start_over()
 
 
-def _release(lock: _thread.LockType) -> None:
+def _release(lock: LockType) -> None:
     """Sets an event; setting it again is nothing."""
     try:
         lock.release()
