@@ -29,7 +29,7 @@ _NARROW = 50  # columns; a narrower terminal gets no times beside the events
 _STACKED_BELOW = 76  # columns; a narrower terminal gets the bars on lines of their own
 _LONG_KEY = 32
 _LONG_PLACE = 44
-_WIDE = 100  # columns; from here on a long gRPC status is shown whole
+_WIDE = 100  # columns; from here on a long gRPC status is shown whole, and the timeline gets a third
 _ALIGNED_UP_TO = 26  # columns of the services; beyond it their names would be too far off
 _ENDLESS = 1_000_000
 _EVENT_LINES = 3  # of a long message, unless everything is asked for
@@ -66,14 +66,15 @@ class Chain:
     # Columns: prefix, service, name | kind | bar | time | status; stacked, kind and bar go below
 
     def _share_width(self) -> None:
-        """What is narrow gets what it needs, names up to two thirds of the rest, the timeline what is left."""
+        """What is narrow gets what it needs, names two thirds of the rest (more if that is little), the timeline the rest."""
         page, rows = self._page, self._trace.rows
         self._kind = max(len(kind_text(row.span)) for row in rows) + 2
         self._time = max(9, *(len(duration_text(row.span.duration)) + 2 for row in rows))
         status = max(page.size(self._status(row.span)) for row in rows)
         self._after = self._time + min(status + 2 if status else 0, 22 if page.width >= _WIDE else 14)
         room = page.width - self._after - (0 if self._stacked else self._kind + 2)
-        most = room if self._stacked else room - max(room // 3, 10)
+        bar = room // 3 if page.width >= _WIDE else room // 6
+        most = room if self._stacked else room - max(bar, 8)
         self._levels = min(max(2, (most - 16) // 3), DEEPEST)
         self._label, self._text = self._text_columns(most)
         if self._stacked:
