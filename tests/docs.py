@@ -36,7 +36,9 @@ def settings_page() -> str:
 
 
 def _settings_row(setting: Setting[Any]) -> str:
-    option = f"`{setting.flag.replace(',', ', ')}{' ' + setting.metavar if setting.metavar else ''}`" if setting.flag else ""
+    option = (
+        f"`{setting.flag.replace(',', ', ')}{' ' + setting.metavar if setting.metavar else ''}`" if setting.flag else ""
+    )
     variables = ", ".join(f"`{name}`" for name in setting.variables)
     return f"| {option.replace('|', '&#124;')} | {variables} | {setting.help}{' Never shown.' if setting.secret else ''} |\n"
 

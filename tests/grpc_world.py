@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-LONGEST = 20.0
+LONGEST = 5.0
 # How long a handler that waits for its client's end looks the other way.
 STEP = 0.005
 # What the tracer or grpc itself adds to a call's metadata.

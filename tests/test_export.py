@@ -195,7 +195,9 @@ class TestOtlp:
     def test_refused_by_the_receiver(self, run: Runner, web: Any, receiver: Any) -> None:
         """A status that is no success is a loss, said and counted; a redirect is none."""
         receiver.status = 307
-        done = run.traced(PYTHON, run.program(CALLS), web.url, "3", flags=("-e", receiver.endpoint, "--exporter", "otlp"))
+        done = run.traced(
+            PYTHON, run.program(CALLS), web.url, "3", flags=("-e", receiver.endpoint, "--exporter", "otlp")
+        )
         assert done.ours[1] == "3 of 3 spans were lost: 3 rejected with HTTP status 307"
 
     def test_userinfo_is_not_shown(self, run: Runner, web: Any, port: int) -> None:

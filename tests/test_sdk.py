@@ -128,7 +128,9 @@ def test_manual_tracing_without_any_library(run: Runner) -> None:
 
 def test_metrics_are_left_to_the_official_configurator(run: Runner, web: Any) -> None:
     """Metrics asked for are set up by the official configurator, and traces go where they went."""
-    program = run.program(CALL + "from opentelemetry import metrics\nprint(type(metrics.get_meter_provider()).__module__)")
+    program = run.program(
+        CALL + "from opentelemetry import metrics\nprint(type(metrics.get_meter_provider()).__module__)"
+    )
     done = run.traced(PYTHON, program, web.url, env={"OTEL_METRICS_EXPORTER": "console"})
     assert done.out.startswith("opentelemetry.sdk.metrics"), done
     assert len(done.spans) == 1

@@ -22,7 +22,7 @@ def derived_name(argv: list[str] | None = None) -> str:
         argv: The command as it was typed, interpreter first; this process's own by default.
     """
     option, words = _without_interpreter(list(sys.orig_argv if argv is None else argv))
-    if option == "c" and words[0].startswith("from multiprocessing."):
+    if option == "c" and words and words[0].startswith("from multiprocessing."):
         # A child that was not forked has been given its parent's arguments by now.
         option, words = _without_interpreter(["", *sys.argv])
     if option == "c" or not words:

@@ -107,7 +107,9 @@ def _traced(handler: Any, call: _Call) -> Any:
     behavior, serializer = getattr(handler, field), handler.response_serializer
     if inspect.isawaitable(behavior):
         return handler
+    met = requests, False  # whether the handler itself meets a message that cannot be read, or written
     if inspect.iscoroutinefunction(behavior):
+        met = requests, responses
         traced = _coroutine(behavior, call, told_later=bool(serializer) and not responses)
     elif inspect.isasyncgenfunction(behavior):
         traced = _asynchronous_generator(behavior, call)
@@ -115,17 +117,17 @@ def _traced(handler: Any, call: _Call) -> Any:
         traced = _stream(behavior, call)
     else:
         traced = _function(behavior, call, told_later=bool(serializer))
-    deserializer = handler.request_deserializer
     return maker(
         traced,
-        # Of a stream of requests, the handler itself meets what cannot be read.
-        deserializer if requests or not deserializer else _watched(deserializer, call, ends=False),
-        serializer and _watched(serializer, call, ends=not responses),
+        handler.request_deserializer if met[0] else _watched(handler.request_deserializer, call, ends=False),
+        serializer if met[1] else _watched(serializer, call, ends=not responses),
     )
 
 
-def _watched(convert: Callable[[Any], Any], call: _Call, *, ends: bool) -> Callable[[Any], Any]:
-    """A serializer or deserializer; grpc ends the call as UNKNOWN if it fails, which no handler may see."""
+def _watched(convert: Any, call: _Call, *, ends: bool) -> Any:
+    """A serializer or deserializer, if there is one; grpc ends the call as UNKNOWN if it fails."""
+    if not convert:
+        return convert
 
     def converted(message: Any) -> Any:
         try:

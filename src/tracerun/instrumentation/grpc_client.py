@@ -20,7 +20,7 @@ from opentelemetry import context as otel_context
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.patching import argument, replacing, with_argument
+from tracerun.instrumentation.patching import after, argument, replacing, with_argument
 from tracerun.instrumentation.rpc import ClientCall, start_client_call, with_context
 
 if TYPE_CHECKING:
@@ -112,11 +112,18 @@ def _starting_single_threaded(original: Any, stub: Any, *args: Any, **kwargs: An
     """The same where no thread of the channel's tells of the end: it is noticed only by who asks for a message."""
     rendezvous = _starting(original, stub, *args, **kwargs)
     with _GUARD:
-        ends = [end for end in rendezvous._state.callbacks or () if isinstance(end, _End)]
-        for end in ends:
-            # A stream that is cancelled or left half-way is never asked again.
-            finalize(rendezvous, end).atexit = False
+        for end in _ends(rendezvous):
+            finalize(rendezvous, end).atexit = False  # a stream that is left half-way is never asked again
     return rendezvous
+
+
+def _cancelled(_: Any, args: tuple[Any, ...], __: dict[str, Any]) -> None:
+    for end in _ends(args[0]):  # nor is one that is cancelled
+        end()
+
+
+def _ends(rendezvous: Any) -> list[_End]:
+    return [callback for callback in rendezvous._state.callbacks or () if isinstance(callback, _End)]
 
 
 PATCHES = {
@@ -125,6 +132,7 @@ PATCHES = {
     "grpc._channel:_UnaryUnaryMultiCallable.future": replacing(_starting),
     "grpc._channel:_UnaryStreamMultiCallable.__call__": replacing(_starting),
     "grpc._channel:_SingleThreadedUnaryStreamMultiCallable.__call__": replacing(_starting_single_threaded),
+    "grpc._channel:_SingleThreadedRendezvous.cancel": after(_cancelled, "a gRPC client's call"),
     "grpc._channel:_StreamUnaryMultiCallable.__call__": replacing(_blocking(current=False)),
     "grpc._channel:_StreamUnaryMultiCallable.with_call": replacing(_blocking(current=False)),
     "grpc._channel:_StreamUnaryMultiCallable.future": replacing(_starting),

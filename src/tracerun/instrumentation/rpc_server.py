@@ -62,6 +62,7 @@ class ServerCall:
         "_arrived",
         "_broken",
         "_cut",
+        "_failure",
         "_once",
         "_running",
         "_tracer",
@@ -79,6 +80,7 @@ class ServerCall:
         self._running = False
         self._broken = ""
         self._cut = ""
+        self._failure: BaseException | None = None
         self.method = method
         self.parent: Context = extract(metadata, METADATA_GETTER)
         self.context = self.parent
@@ -142,13 +144,13 @@ class ServerCall:
         elif self.is_cancellation(error):
             self.end(self._cut_short() or self.deserted())
         else:
-            self.end(self._cut_short() or self.code() or "UNKNOWN", error)
+            self._failure = error
+            self.end(self._cut_short() or self.code() or "UNKNOWN")
 
     def broke(self, code: str, error: BaseException | None = None) -> None:
         """A message could not be read or written; grpc ends the call with this status."""
         self._broken = code
-        if error is not None and self.span is not None:
-            self.span.record_exception(error)
+        self._failure = error
 
     def over(self, *_: Any) -> None:
         """The call is over for grpc. Unless the handler is running, so is its span."""
@@ -178,26 +180,27 @@ class ServerCall:
             self.span.update_name(SYSTEM)
             self.span.set_attributes({"rpc.method": OTHER_METHOD, "rpc.method_original": self.method.removeprefix("/")})
 
-    def end(self, code: str, failure: BaseException | None = None) -> None:
+    def end(self, code: str) -> None:
         """Ends the span, once."""
         span = self.span
         if span is None or not self._once.acquire(blocking=False):
             return
         try:
             if span.is_recording():
-                self._describe(span, code, failure)
+                self._describe(span, code)
         finally:
             span.end()
 
-    def _describe(self, span: Span, code: str, failure: BaseException | None) -> None:
+    def _describe(self, span: Span, code: str) -> None:
         span.set_attribute("rpc.status_code", code)
         if code in SERVER_ERRORS:
             span.set_attribute("error.type", code)
-            span.set_status(Status(StatusCode.ERROR, self._why(failure)))
-        if failure is not None:
-            span.record_exception(failure)
+            span.set_status(Status(StatusCode.ERROR, self._why()))
+        if self._failure is not None:
+            span.record_exception(self._failure)
 
-    def _why(self, failure: BaseException | None) -> str | None:
+    def _why(self) -> str | None:
+        failure = self._failure
         if failure is not None:
             return f"{type(failure).__name__}: {failure}"
         details = getattr(self.rpc, "details", None)
@@ -229,6 +232,15 @@ class Steps:
         self._responses = iter(self._responses)
         return self
 
+    def __del__(self) -> None:
+        if self._responses is None:
+            return
+        # Dropped half-way: what the handler has to clean up is still part of the call.
+        with GUARD:
+            token = otel_context.attach(self._context)
+            self._responses = None
+            otel_context.detach(token)
+
     def __next__(self) -> Any:
         call = self._call
         call.enter()
@@ -236,6 +248,7 @@ class Steps:
         try:
             return next(self._responses)
         except StopIteration:
+            self._responses = None
             with GUARD:
                 call.returned()
             raise
