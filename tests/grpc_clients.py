@@ -88,15 +88,14 @@ def settled(result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def blocking(server: Server, kind: str, way: str, outcome: str, **options: Any) -> dict[str, Any]:
+def blocking(server: Server, kind: str, way: str, outcome: str) -> dict[str, Any]:
     """Makes one call through grpc's client with threads."""
     single = [(ChannelOptions.SingleThreadedUnaryStream, 1)] if way == "single thread" else []
     with _channel(grpc, server, options=single) as channel:
-        channel = grpc.intercept_channel(channel, *options.pop("interceptors", ()))
         method = getattr(echo_pb2_grpc.EchoStub(channel), kind)
         sent = asks(kind, outcome)
         request = sent[0] if kind in ("One", "Many") else iter(sent)
-        keywords = {"metadata": METADATA, "timeout": SHORT if outcome == "deadline" else LONGEST, **options}
+        keywords = {"metadata": METADATA, "timeout": SHORT if outcome == "deadline" else LONGEST}
         seen = Seen()
         with contextlib.suppress(grpc.RpcError, grpc.FutureCancelledError):
             if way == "call":
@@ -104,7 +103,8 @@ def blocking(server: Server, kind: str, way: str, outcome: str, **options: Any) 
             elif way == "with_call":
                 _blocked(seen, lambda: _with_call(seen, method, request, keywords))
             else:
-                _started(seen, method.future if way == "future" else method, request, keywords, outcome, server)
+                call = method.future(request, **keywords) if way == "future" else method(request, **keywords)
+                _started(seen, call, way != "future", outcome, server)
     return settled(seen.result())
 
 
@@ -133,14 +133,12 @@ def _status(seen: Seen, call: Any) -> None:
     )
 
 
-def _started(seen: Seen, method: Any, request: Any, keywords: Any, outcome: str, server: Server) -> None:
-    call = method(request, **keywords)
+def _started(seen: Seen, call: Any, streams: bool, outcome: str, server: Server) -> None:
     seen.call(call)
     if outcome == "half":
         seen.messages += [next(call).text for _ in range(3)]
         return
     call.add_done_callback(lambda done: seen.callbacks.append(done is call))
-    streams = not hasattr(method, "__self__")
     if outcome == "cancel":
         if streams:
             seen.messages += [next(call).text for _ in range(2)]
@@ -164,20 +162,16 @@ def _channel(api: Any, server: Server, **options: Any) -> Any:
     return api.secure_channel(server.target, grpc.ssl_channel_credentials(server.certificate.chain), **options)
 
 
-def asynchronous(server: Server, kind: str, way: str, outcome: str, **options: Any) -> dict[str, Any]:
+def asynchronous(server: Server, kind: str, way: str, outcome: str) -> dict[str, Any]:
     """Makes one call through grpc.aio, in an event loop of its own."""
-    return asyncio.run(_asynchronous(server, kind, way, outcome, **options))
+    return asyncio.run(_asynchronous(server, kind, way, outcome))
 
 
-async def _asynchronous(server: Server, kind: str, way: str, outcome: str, **options: Any) -> dict[str, Any]:
+async def _asynchronous(server: Server, kind: str, way: str, outcome: str) -> dict[str, Any]:
     seen = Seen()
-    async with _channel(aio, server, interceptors=options.pop("interceptors", None)) as channel:
+    async with _channel(aio, server) as channel:
         method = getattr(echo_pb2_grpc.EchoStub(channel), kind)
-        keywords = {
-            "metadata": options.pop("metadata", aio.Metadata(*METADATA)),
-            "timeout": SHORT if outcome == "deadline" else LONGEST,
-            **options,
-        }
+        keywords = {"metadata": aio.Metadata(*METADATA), "timeout": SHORT if outcome == "deadline" else LONGEST}
         sent = asks(kind, outcome)
         if kind in ("One", "Many"):
             call = method(sent[0], **keywords)
@@ -185,7 +179,11 @@ async def _asynchronous(server: Server, kind: str, way: str, outcome: str, **opt
             call = method(**keywords)
         else:
             call = method(_each(sent), **keywords)
-        await _follow(seen, call, server, sent if way == "write" else [], kind, way, outcome)
+        for message in sent if way == "write" else ():
+            await call.write(message)
+        if way == "write":
+            await call.done_writing()
+        await _follow(seen, call, (kind, way, outcome), server)
         del call
         # A call that is dropped is cancelled when the collector finds it: it is held in a cycle of grpc's.
         gc.collect()
@@ -199,17 +197,12 @@ async def _each(messages: list[Any]) -> AsyncIterator[Any]:
         yield message
 
 
-async def _follow(
-    seen: Seen, call: Any, server: Server, to_write: list[Any], kind: str, way: str, outcome: str
-) -> None:
+async def _follow(seen: Seen, call: Any, case: tuple[str, str, str], server: Server) -> None:
+    kind, way, outcome = case
     seen.call(call)
     if outcome != "half":
         call.add_done_callback(lambda done: seen.callbacks.append(isinstance(done, aio.Call)))
     try:
-        for message in to_write:
-            await call.write(message)
-        if to_write:
-            await call.done_writing()
         if outcome == "cancel":
             assert await asyncio.to_thread(server.world.began.wait, LONGEST)
             if way in ("read", "write") and kind in ("Many", "Chat"):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST = 5.0
+GRPC = ("grpc_client", "grpc_server", "grpc_aio_client", "grpc_aio_server")
 # How long a handler that waits for its client's end looks the other way.
 STEP = 0.005
 # What the tracer or grpc itself adds to a call's metadata.
@@ -32,7 +33,6 @@ class World:
         self.log: list[Any] = []
         self.current: list[int] = []
         self.began = threading.Event()
-        self.finished = threading.Event()
         self.over = threading.Event()
 
     def begin(self, context: Any) -> None:
@@ -46,7 +46,6 @@ class World:
     def finish(self, how: str) -> None:
         self.look()
         self.log.append(how)
-        self.finished.set()
 
 
 def answer(text: str) -> Any:
@@ -76,9 +75,8 @@ class Threaded(echo_pb2_grpc.EchoServicer):
         return "of another type" if how == "wrong" else answer(how)
 
     def _is_active(self, context: Any) -> bool:
-        if self.world.over.is_set():
-            return False
-        return not hasattr(context, "is_active") or bool(context.is_active())
+        # asyncio's server does not tell sync handlers whether their client is still there.
+        return bool(context.is_active()) if hasattr(context, "is_active") else not self.world.over.is_set()
 
     def One(self, request: Any, context: Any) -> Any:
         self.world.begin(context)

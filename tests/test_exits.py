@@ -75,7 +75,7 @@ ENDINGS = [
     "os.dup2(os.open('log', os.O_CREAT | os.O_WRONLY), 2); sys.exit(10)",
     "os.chdir('/'); sys.path.clear(); sys.exit(11)",
     "os.environ.clear(); sys.exit(12)",
-    "sys.meta_path.clear(); sys.modules.clear()",
+    "sys.meta_path.clear(); sys.exit(13)",
 ]
 
 
@@ -89,7 +89,7 @@ def test_ends_of_its_own(run: Runner, web: Any, ending: str) -> None:
 WAITS = {
     "sleep": "ready()\ntime.sleep(30)",
     "loop": "ready()\nuntil = time.monotonic() + 30\nwhile time.monotonic() < until: pass",
-    "join": "thread = threading.Thread(target=time.sleep, args=(30,))\nthread.start()\nready()\nthread.join()",
+    "join": "thread = threading.Thread(target=time.sleep, args=(30,), daemon=True)\nthread.start()\nready()\nthread.join()",
     "lock": "ready()\nthreading.Event().wait(30)",
     "input": "ready()\ninput()",
     "child": "import subprocess\nready()\nsubprocess.run(['sleep', '0.5'])\ntime.sleep(30)",
@@ -114,29 +114,88 @@ def test_stopped_by_a_signal(run: Runner, web: Any, wait: str, name: str) -> Non
 
 
 HANDLING = {
-    "called": "signal.signal(signal.SIGTERM, lambda *_: print('handled') or sys.exit(7))\nready()\ntime.sleep(30)",
-    "goes on": "def handle(number, frame):\n    print(number, frame.f_code.co_name, handle is signal.getsignal(number))\n"
-    "    sys.stdin.close()\nsignal.signal(signal.SIGTERM, handle)\nready()\ntime.sleep(0.5)",
-    "of a class": "class Handler:\n    def __call__(self, number, frame):\n        sys.exit(8)\n"
-    "    def __eq__(self, other):\n        return NotImplemented\n    __hash__ = None\n"
-    "signal.signal(signal.SIGTERM, Handler())\nready()\ntime.sleep(30)",
-    "restored": "print(signal.signal(signal.SIGTERM, print))\nprint(signal.signal(signal.SIGTERM, signal.SIG_DFL))\n"
-    "print(signal.getsignal(signal.SIGTERM))\nready()\ntime.sleep(30)",
-    "put back": "before = signal.getsignal(signal.SIGTERM)\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    "print(signal.signal(signal.SIGTERM, before))\nready()\ntime.sleep(30)",
-    "ignored": "print(signal.signal(signal.SIGTERM, signal.SIG_IGN))\nready()\ntime.sleep(0.5)\n"
-    "print(signal.getsignal(signal.SIGTERM))",
-    "from a thread": "def change():\n    try:\n        signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
-    "    except ValueError as error:\n        print(error)\n"
-    "thread = threading.Thread(target=change)\nthread.start()\nthread.join()\nready()\ntime.sleep(30)",
-    "blocked and taken": "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\nready()\n"
-    "print(signal.sigwait([signal.SIGTERM]))",
-    "asyncio": "import asyncio\nasync def main():\n    loop, done = asyncio.get_running_loop(), asyncio.Event()\n"
-    "    loop.add_signal_handler(signal.SIGTERM, done.set)\n    ready()\n    await done.wait()\n"
-    "    print(loop.remove_signal_handler(signal.SIGTERM), signal.getsignal(signal.SIGTERM))\nasyncio.run(main())",
-    "asyncio, taken back": "import asyncio\nasync def main():\n    loop = asyncio.get_running_loop()\n"
-    "    loop.add_signal_handler(signal.SIGTERM, print)\n    loop.remove_signal_handler(signal.SIGTERM)\n"
-    "    ready()\n    await asyncio.sleep(30)\nasyncio.run(main())",
+    "called": """
+signal.signal(signal.SIGTERM, lambda *_: print("handled") or sys.exit(7))
+ready()
+time.sleep(30)
+""",
+    "goes on": """
+def handle(number, frame):
+    print(number, frame is not None, handle is signal.getsignal(number))
+    handled.set()
+handled = threading.Event()
+signal.signal(signal.SIGTERM, handle)
+ready()
+handled.wait(30)
+""",
+    "an object": """
+class Handler:
+    __hash__ = None
+    def __call__(self, number, frame):
+        sys.exit(8)
+    def __eq__(self, other):
+        raise TypeError
+signal.signal(signal.SIGTERM, Handler())
+ready()
+time.sleep(30)
+""",
+    "restored": """
+print(signal.signal(signal.SIGTERM, print))
+print(signal.signal(signal.SIGTERM, signal.SIG_DFL) is print)
+print(signal.getsignal(signal.SIGTERM))
+ready()
+time.sleep(30)
+""",
+    "put back": """
+before = signal.getsignal(signal.SIGTERM)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(signal.signal(signal.SIGTERM, before))
+ready()
+time.sleep(30)
+""",
+    "ignored": """
+print(signal.signal(signal.SIGTERM, signal.SIG_IGN))
+os.kill(os.getpid(), signal.SIGTERM)
+ready()
+print(signal.getsignal(signal.SIGTERM))
+""",
+    "from a thread": """
+def change():
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    except ValueError as error:
+        print(error)
+thread = threading.Thread(target=change)
+thread.start()
+thread.join()
+ready()
+time.sleep(30)
+""",
+    "awaited": """
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+ready()
+print(signal.sigwait([signal.SIGTERM]))
+""",
+    "asyncio": """
+import asyncio
+async def main():
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, done.set)
+    ready()
+    await done.wait()
+    print(loop.remove_signal_handler(signal.SIGTERM), signal.getsignal(signal.SIGTERM))
+asyncio.run(main())
+""",
+    "asyncio, taken back": """
+import asyncio
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, print)
+    loop.remove_signal_handler(signal.SIGTERM)
+    ready()
+    await asyncio.sleep(30)
+asyncio.run(main())
+""",
 }
 
 
@@ -195,23 +254,29 @@ def silent() -> Any:
         yield listener
 
 
+# Says when the flush begins.
+SAYS = """
+pipeline = sys.modules["tracerun.agent.sdk"].State.pipeline
+finish = pipeline.finish
+pipeline.finish = lambda: ready() or finish()
+"""
+
+
 @contextlib.contextmanager
 def flushing(run: Runner, silent: Any, web: Any, ending: str, budget: str) -> Any:
     """A program whose flush at its end is under way: it waits for an answer that does not come."""
-    endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
     env = {
         **run.env,
         "TRACERUN_EXPORTER": "otlp",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "600000",
         "TRACERUN_EXIT_TIMEOUT": budget,
-        # Nothing is sent before the end.
-        "OTEL_BSP_SCHEDULE_DELAY": "60000",
     }
-    words = [TRACERUN, PYTHON, run.program(CALLS + ending), web.url]
+    words = [TRACERUN, PYTHON, run.program(CALLS + SAYS + ending), web.url]
     with subprocess.Popen(words, env=env, cwd=run.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        connection, _ = silent.accept()
-        with connection:
-            yield process
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process
 
 
 ENDS_BY_SIGTERM = "os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(30)"
@@ -244,7 +309,7 @@ def test_as_pid_1(run: Runner, web: Any) -> None:
         subprocess.run([*unshare, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no PID namespaces here: unshare --pid --fork does not work")
-    app = run.program(CALLS + "os.kill(1, signal.SIGTERM)\nprint('still', os.getpid())\nos._exit(3)")
+    app = run.program(CALLS + "os.kill(1, signal.SIGTERM)\nprint('still', os.getpid(), flush=True)\nos._exit(3)")
     plain, traced = run.plain(*unshare, PYTHON, app, web.url), run.plain(*unshare, TRACERUN, PYTHON, app, web.url)
     assert (traced.status, traced.out, traced.err) == (plain.status, plain.out, plain.err)
     assert plain.out == "still 1\n"
@@ -253,16 +318,51 @@ def test_as_pid_1(run: Runner, web: Any) -> None:
 
 # Programs of several processes: each call is made once, by one of them.
 FAMILIES = {
-    "fork, normal end": "if not os.fork():\n    call('child')\nelse:\n    os.wait()\n    call('parent')",
-    "fork, os._exit": "if not os.fork():\n    call('child')\n    os._exit(0)\nos.wait()\ncall('parent')",
-    "fork, signal": "if not os.fork():\n    call('child')\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(30)\n"
-    "os.wait()\ncall('parent')",
-    "subprocess": "if len(sys.argv) == 2:\n    import subprocess\n"
-    "    subprocess.run([sys.executable, __file__, sys.argv[1], 'child'])\n    call('parent')\nelse:\n    call('child')",
-    "process": "child = context.Process(target=call, args=('child',))\nchild.start()\nchild.join()\ncall('parent')",
-    "pool": "with context.Pool(2) as pool:\n    pool.map(call, ['child', 'parent'])",
-    "executor": "from concurrent.futures import ProcessPoolExecutor\n"
-    "with ProcessPoolExecutor(2, mp_context=context) as pool:\n    list(pool.map(call, ['child', 'parent']))",
+    "fork, normal end": """
+if not os.fork():
+    call("child")
+else:
+    os.wait()
+    call("parent")
+""",
+    "fork, os._exit": """
+if not os.fork():
+    call("child")
+    os._exit(0)
+os.wait()
+call("parent")
+""",
+    "fork, signal": """
+if not os.fork():
+    call("child")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+os.wait()
+call("parent")
+""",
+    "subprocess": """
+import subprocess
+if len(sys.argv) == 2:
+    subprocess.run([sys.executable, __file__, sys.argv[1], "child"])
+    call("parent")
+else:
+    call("child")
+""",
+    "process": """
+child = context.Process(target=call, args=("child",))
+child.start()
+child.join()
+call("parent")
+""",
+    "pool": """
+with context.Pool(2) as pool:
+    pool.map(call, ["child", "parent"])
+""",
+    "executor": """
+from concurrent.futures import ProcessPoolExecutor
+with ProcessPoolExecutor(2, mp_context=context) as pool:
+    list(pool.map(call, ["child", "parent"]))
+""",
 }
 FAMILY = """
 import multiprocessing, os, signal, sys, time

@@ -68,6 +68,30 @@ from web import app
 wsgi.server(eventlet.listen(("127.0.0.1", int(os.environ["PORT"]))), app, log_output=False)
 """
 
+DJANGO = """
+import os, requests
+from django.conf import settings
+from django.http import HttpResponse
+from django.urls import path
+
+def order(request, number):
+    requests.get(os.environ["UPSTREAM"] + "/200/" + number)
+    return HttpResponse("order " + number)
+
+urlpatterns = [path("order/<number>", order)]
+settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="k", DEBUG=True)
+
+from django.core.wsgi import get_wsgi_application
+from django.core.asgi import get_asgi_application
+app = get_wsgi_application()
+asgi = get_asgi_application()
+
+if __name__ == "__main__":
+    import sys
+    from django.core.management import execute_from_command_line
+    execute_from_command_line(["manage.py", "runserver", *sys.argv[1:]])
+"""
+
 # The program's text, and the words of the server; PORT and ADDRESS are put in.
 SERVERS: dict[str, tuple[str, str]] = {
     "flask run": (WSGI, "flask --app web run --port PORT"),
@@ -98,6 +122,11 @@ SERVERS: dict[str, tuple[str, str]] = {
         WSGI,
         "uwsgi --http-socket ADDRESS --module web:app --master -p 2 --lazy-apps --enable-threads --die-on-term",
     ),
+    "django runserver": (DJANGO, "python web.py ADDRESS --noreload"),
+    "django with the reloader": (DJANGO, "python web.py ADDRESS"),
+    "django under gunicorn": (DJANGO, "gunicorn -w 2 -b ADDRESS web:app"),
+    "django under uvicorn": (DJANGO, "uvicorn web:asgi --port PORT --lifespan off"),
+    "django under daphne": (DJANGO, "daphne -p PORT web:asgi"),
     "gevent application": (WSGI, "python serve_gevent.py"),
     "eventlet application": (WSGI, "python serve_eventlet.py"),
 }

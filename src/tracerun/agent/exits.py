@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from tracerun.export.pipeline import Pipeline
     from tracerun.settings import Settings
 
 SIGNALS = tuple(getattr(_signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(_signal, name))
@@ -28,8 +29,9 @@ _getpid, _kill = os.getpid, os.kill
 
 
 class _Flush:
-    """The flush that is under way, and the first signal that came meanwhile."""
+    """What there is to flush, whether that is under way, and the first signal to die by after it."""
 
+    pipeline: Pipeline | None = None
     under_way = False
     signal = 0
 
@@ -70,12 +72,13 @@ def _hide_from_program() -> None:
     _signal.signal, _signal.getsignal = signal, getsignal
 
 
-def watch_process_ends() -> None:
+def flush_at_the_end(pipeline: Pipeline) -> None:
     """``os._exit`` and the exec functions flush first; called once there is something that can be flushed.
 
     multiprocessing's forked children end by ``os._exit``, reloaders go on by ``os.execv``. A failed exec leaves
     everything as it was.
     """
+    _Flush.pipeline = pipeline
     for name in ("_exit", "execv", "execve"):
         setattr(os, name, _flushing(getattr(os, name)))
 
@@ -93,15 +96,13 @@ def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _on_signal(number: int, _: FrameType | None) -> None:
     """Stands where the default disposition was: flush, then do what the default does."""
-    if _Flush.under_way:  # systemd sends SIGHUP right after SIGTERM; a flush within a flush would wait for itself
-        _Flush.signal = _Flush.signal or number
-        return
+    _Flush.signal = _Flush.signal or number
     with guard.guarded("the flush at a signal"):
         finish()
-    _die_by(number)
 
 
-def _die_by(number: int) -> None:
+def _die() -> None:
+    number, _Flush.signal = _Flush.signal, 0
     if _getpid() == 1:
         return  # the kernel gives PID 1 no default disposition: without us the signal would have been ignored
     try:
@@ -122,24 +123,15 @@ def _at_exit() -> None:
 
 def finish() -> None:
     """Flushes what has ended within the exit budget. A Ctrl-C meanwhile ends the flush at once, quietly."""
-    pipeline = _pipeline()
-    if pipeline is None or _Flush.under_way:
+    if _Flush.under_way:  # systemd sends SIGHUP right after SIGTERM; a flush within a flush would wait for itself
         return
-    _Flush.under_way = True
-    try:
-        pipeline.finish()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        _Flush.under_way = False
+    if _Flush.pipeline is not None:
+        _Flush.under_way = True
+        try:
+            _Flush.pipeline.finish()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            _Flush.under_way = False
     if _Flush.signal:
-        number, _Flush.signal = _Flush.signal, 0
-        _die_by(number)
-
-
-def _pipeline() -> Any:
-    """The pipeline, if the SDK was ever set up; without loading anything."""
-    import sys  # noqa: PLC0415 - at exit only
-
-    sdk = sys.modules.get("tracerun.agent.sdk")
-    return None if sdk is None else sdk.State.pipeline
+        _die()

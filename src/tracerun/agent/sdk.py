@@ -80,7 +80,7 @@ def _make_provider(settings: Settings) -> None:
     from tracerun.export import pipeline  # noqa: PLC0415
 
     State.pipeline = pipeline.start(settings, is_target=Process.is_target)
-    exits.watch_process_ends()
+    exits.flush_at_the_end(State.pipeline)
     resource, processor = attributes(settings), State.pipeline.processor
     asked = settings.asks_for_official_setup
     if asked:

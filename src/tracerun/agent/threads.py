@@ -5,6 +5,25 @@ With these the export thread is a native one everywhere, and waiting for it neve
 
 from __future__ import annotations
 
+import _signal
 from _thread import RLock, allocate_lock, start_new_thread
 
-__all__ = ["RLock", "allocate_lock", "start_new_thread"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["RLock", "allocate_lock", "start_thread"]
+
+_mask = getattr(_signal, "pthread_sigmask", None)
+
+
+def start_thread(function: Callable[[], None]) -> None:
+    """Starts a native thread that takes no signal: one that the main thread blocks, and awaits, is to stay there."""
+    if _mask is None:  # Windows
+        start_new_thread(function, ())
+        return
+    before = _mask(_signal.SIG_BLOCK, _signal.valid_signals())
+    try:
+        start_new_thread(function, ())
+    finally:
+        _mask(_signal.SIG_SETMASK, before)

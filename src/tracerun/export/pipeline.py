@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import SpanProcessor
 
 from tracerun.agent import guard
-from tracerun.agent.threads import allocate_lock, start_new_thread
+from tracerun.agent.threads import allocate_lock, start_thread
 from tracerun.export import destinations
 from tracerun.export.lane import Lane
 
@@ -106,7 +106,7 @@ class Pipeline:
                 return
             self._running = True
             try:
-                start_new_thread(self._serve, ())
+                start_thread(self._serve)
             except RuntimeError:  # no threads any more at interpreter shutdown: the exit sends what is left
                 self._running = False
 

@@ -109,6 +109,15 @@ CATALOG = (
         entries=("starlette.applications:Starlette.__init__",),
     ),
     Library(
+        "django",
+        "server",
+        distribution="django",
+        minimum="4.2",
+        instrumentor="django",
+        entries=("django.core.handlers.base:BaseHandler.load_middleware",),
+        note="WSGI and ASGI",
+    ),
+    Library(
         "uvicorn",
         "server",
         distribution="uvicorn",
