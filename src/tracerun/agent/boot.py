@@ -25,11 +25,14 @@ class Process:
     Attributes:
         settings: Of this process.
         is_target: Whether this is the program that was launched, not a child of it.
+        booted: Whether boot has been here.
+        traced: Whether it has started anything.
     """
 
     settings: Settings
     is_target: bool = False
     booted: bool = False
+    traced: bool = False
 
 
 def boot(folder: str) -> None:
@@ -53,6 +56,7 @@ def boot(folder: str) -> None:
             return
         _say_what_is_wrong(settings)
         _arm(settings)
+        Process.traced = True
 
 
 def identity() -> str:

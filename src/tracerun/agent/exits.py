@@ -60,7 +60,9 @@ def _hide_from_program() -> None:
     """``signal.signal`` and ``signal.getsignal`` show what they would show without us."""
 
     def signal(signalnum: int, handler: Any, /) -> Any:
-        wanted = _on_signal if handler == _signal.SIG_DFL and signalnum in SIGNALS else handler
+        # Like the original: only a plain int is a disposition, no object is asked whether it equals one.
+        is_default = type(handler) is int and handler == _signal.SIG_DFL
+        wanted = _on_signal if is_default and signalnum in SIGNALS else handler
         previous = _real_signal(signalnum, wanted)
         return _signal.SIG_DFL if previous is _on_signal else previous
 

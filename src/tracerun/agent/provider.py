@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.sampling import Sampler
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from tracerun.settings import Settings
 
 
 _getpid = os.getpid
+# From 1.44 on the SDK gives a forked child's provider a new resource itself.
+HANDLES_FORKS = hasattr(TracerProvider, "_handle_fork")
 
 
 class PrivateIdGenerator(IdGenerator):
@@ -72,23 +75,37 @@ class SwitchableTracer(Tracer):
 class OurProvider(TracerProvider):
     """The SDK's provider, with tracers that can be switched over and a resource that is right after a fork."""
 
+    def __init__(self, **options: Any) -> None:
+        self._given: dict[InstrumentationScope, Tracer] = {}
+        super().__init__(**options)
+        if not HANDLES_FORKS and hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._handle_fork)
+
     def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
         """The SDK's tracer for a scope, or the successor's once there is one."""
         successor = _Global.successor
         if successor is not None:
             return successor.get_tracer(*args, **kwargs)
         tracer = super().get_tracer(*args, **kwargs)
-        if type(tracer) is Tracer:
-            tracer.__class__ = SwitchableTracer
-        return tracer
+        if type(tracer) is not Tracer:
+            return tracer
+        tracer.__class__ = SwitchableTracer
+        # Releases before 1.41 make a new tracer at each call.
+        return self._given.setdefault(tracer._instrumentation_scope, tracer)
 
     def _handle_fork(self) -> None:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - loaded by now
 
-        super()._handle_fork()
+        if HANDLES_FORKS:
+            super()._handle_fork()
         if isinstance(self.id_generator, PrivateIdGenerator):
             self.id_generator.reseed()
         self._update_resource(Resource(of_process()))
+
+    def _update_resource(self, resource: Resource) -> None:
+        self._resource = self._resource.merge(resource)
+        for tracer in list(self._given.values()):
+            tracer.resource = self._resource
 
     def watch_unseen_forks(self, after_fork: Callable[[], None]) -> None:
         """Has a child that was forked past Python do what ``os.register_at_fork`` would have done."""
@@ -104,7 +121,7 @@ class OurProvider(TracerProvider):
 
     def hand_over(self, successor: trace.TracerProvider) -> None:
         """From now on spans are made by another provider; also by the tracers that are in use."""
-        for scope, tracer in list(self._tracers.items()):
+        for scope, tracer in list(self._given.items()):
             if isinstance(tracer, SwitchableTracer):
                 tracer.successor = successor.get_tracer(
                     scope.name, scope.version, schema_url=scope.schema_url, attributes=scope.attributes

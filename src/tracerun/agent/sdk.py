@@ -43,8 +43,7 @@ def ready() -> bool:
             if State.phase == NOT_YET:
                 State.phase = UNDER_WAY
                 with guard.guarded("the set-up of the OpenTelemetry SDK"):
-                    _set_up(Process.settings)
-                    State.phase = READY
+                    State.phase = READY if _set_up(Process.settings) else IMPOSSIBLE
                 if State.phase == UNDER_WAY:
                     State.phase = IMPOSSIBLE
         finally:
@@ -52,14 +51,23 @@ def ready() -> bool:
     return State.phase in (READY, UNDER_WAY)
 
 
-def _set_up(settings: Settings) -> None:
+def _set_up(settings: Settings) -> bool:
+    from tracerun.agent import releases  # noqa: PLC0415 - not before somebody needs it
+
     # The official packages raise where one of these is wrong, or scan every installed distribution at import.
     with hidden(settings.unreadable_for_sdk + _unknown_to_sdk(settings)):
-        import opentelemetry.propagate  # noqa: PLC0415
-
+        try:
+            releases.load(settings)
+        except releases.Unfit as why:
+            if Process.is_target:
+                guard.say(f"nothing is traced: {why}")
+            return False
         _make_provider(settings)
     if "OTEL_PROPAGATORS" in settings.raw and not settings.config_file:
-        opentelemetry.propagate.set_global_textmap(_propagator(settings))
+        from opentelemetry.propagate import set_global_textmap  # noqa: PLC0415 - loaded by now
+
+        set_global_textmap(_propagator(settings))
+    return True
 
 
 def _unknown_to_sdk(settings: Settings) -> list[str]:

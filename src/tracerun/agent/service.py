@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
+from tracerun.interpreter import options
 from tracerun.settings import environment
 
 # Commands that run an application given as module[:attribute] or as a path.
 SERVERS = ("uvicorn", "gunicorn", "hypercorn", "granian", "daphne", "fastapi", "waitress-serve", "waitress")
 # What a file's name ends in without being part of its stem.
 _SUFFIXES = (".py", ".pyw", ".pyc", ".pyz", ".pyzw", ".zip", ".exe")
-# Interpreter options that take the next word where theirs ends with them.
-_WITH_VALUE = "WX"
 
 
 def derived_name(argv: list[str] | None = None) -> str:
@@ -21,34 +20,14 @@ def derived_name(argv: list[str] | None = None) -> str:
     Args:
         argv: The command as it was typed, interpreter first; this process's own by default.
     """
-    option, words = _without_interpreter(list(sys.orig_argv if argv is None else argv))
+    _, option, words = options((sys.orig_argv if argv is None else argv)[1:])
     if option == "c" and words and words[0].startswith("from multiprocessing."):
         # A child that was not forked has been given its parent's arguments by now.
-        option, words = _without_interpreter(["", *sys.argv])
-    if option == "c" or not words:
+        _, option, words = options(sys.argv)
+    if option == "c" or words[:1] in ([], ["-"]):
         return _project_name() or "python"
     command = words[0] if option == "m" else _stem(words[0])
     return _application(command, words[1:]) or command.removesuffix(".__main__") or "python"
-
-
-def _without_interpreter(argv: list[str]) -> tuple[str, list[str]]:
-    """``m``, ``c`` or nothing, and the words from the module, the code or the script on; no word for stdin."""
-    words = argv[1:]
-    while words and words[0].startswith("-") and words[0] != "-":
-        word, words = words[0], words[1:]
-        if word == "--":
-            break
-        if word == "--check-hash-based-pycs":
-            words = words[1:]
-        elif not word.startswith("--"):
-            for index, letter in enumerate(word[1:], 2):
-                rest = [word[index:]] if word[index:] else []
-                if letter in "mc":
-                    return letter, rest + words
-                if letter in _WITH_VALUE:
-                    words = words if rest else words[1:]
-                    break
-    return "", [] if words[:1] == ["-"] else words
 
 
 def _stem(path: str) -> str:

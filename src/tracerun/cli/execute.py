@@ -6,14 +6,15 @@ import _signal
 import errno
 import os
 
+from tracerun.cli import isolation
 from tracerun.errors import CommandNotFound, NotExecutable, say
+from tracerun.injection import inject
 from tracerun.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "agent", "path")
 # Runners that are Python themselves, in an environment other than their program's: `same` would trace nothing.
 PYTHON_RUNNERS = ("poetry", "pdm", "hatch", "pipenv", "conda", "tox", "nox")
 
@@ -30,6 +31,7 @@ def execute(words: list[str], env: dict[str, str]) -> NoReturn:
     if settings.off:
         say(f"nothing is traced: {settings.off}")
     else:
+        isolation.check(path, words, settings)
         env = child_env(env, settings, words)
     exec_program(path, words, env)
 
@@ -43,14 +45,7 @@ def child_env(base: dict[str, str], settings: Settings, words: list[str]) -> dic
         words: The command.
     """
     env = dict(base)
-    # An unset or empty PYTHONPATH has no entries; one that ends in a separator has the current folder as its last.
-    before = [entry for entry in [env.get("PYTHONPATH", "")] if entry]
-    if before and before[0].split(os.pathsep)[0] == FOLDER:
-        before = before[0].split(os.pathsep, 1)[1:]
-    env["PYTHONPATH"] = os.pathsep.join([FOLDER, *before])
-    env["TRACERUN_PID"] = str(os.getpid())
-    env["TRACERUN_RUN"] = f"{os.getpid():x}{os.urandom(3).hex()}"
-    env.pop("TRACERUN_TARGET", None)
+    inject(env)
     if os.path.basename(words[0]) in PYTHON_RUNNERS and "TRACERUN_CHILDREN" not in settings.raw:
         env["TRACERUN_CHILDREN"] = "all"
     return env

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import importlib_metadata
 
-from tracerun.cli.execute import FOLDER, find
+from tracerun.cli.execute import find
 from tracerun.errors import TracerunError
+from tracerun.injection import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

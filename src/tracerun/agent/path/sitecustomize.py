@@ -1,9 +1,9 @@
 """The one file on the injected folder: starts tracerun's agent, then steps aside.
 
-Every Python that inherits PYTHONPATH runs this, so the syntax is that of all of them (2.7 included), and
-where tracerun cannot run it says nothing. It is as if it had not been there: its folder leaves sys.path, and
-the sitecustomize that it shadows is imported in its place; where there is none, Python's own
-"no sitecustomize" error is passed on, which the interpreter takes silently.
+Every Python that inherits PYTHONPATH runs this, so the syntax is that of all of them (2.7 included); where
+tracerun cannot run, one line says so in the launched program, and nothing in its children. It is as if it had
+not been there: its folder leaves sys.path, and the sitecustomize that it shadows is imported in its place;
+where there is none, Python's own "no sitecustomize" error is passed on, which the interpreter takes silently.
 """
 
 import os
@@ -13,6 +13,8 @@ import sys
 def _boot(folder):
     package = os.path.dirname(os.path.dirname(folder))
     if sys.version_info < (3, 10):
+        if os.environ.get("TRACERUN_PID") == str(os.getpid()):
+            _say_too_old()
         return
     if "tracerun" not in sys.modules:
         # By its place, not by its name: neither a shadow on PYTHONPATH nor another environment gets in the way.
@@ -28,6 +30,23 @@ def _boot(folder):
     from tracerun.agent.boot import boot
 
     boot(folder)
+
+
+def _say_too_old():
+    del os.environ["TRACERUN_PID"]  # a program that goes on by exec is told once
+    strict = os.environ.get("TRACERUN_STRICT", "").lower() in ("true", "1", "yes", "on")
+    line = "tracerun: this program is not traced: %s is Python %d.%d, tracerun needs 3.10 or later; %s\n" % (
+        sys.executable,
+        sys.version_info[0],
+        sys.version_info[1],
+        "not started, because of --strict (TRACERUN_STRICT)" if strict else "run it with one of these",
+    )
+    try:
+        os.write(2, line if isinstance(line, bytes) else line.encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass
+    if strict:
+        os._exit(2)
 
 
 _folder = os.path.dirname(__file__)

@@ -1,0 +1,120 @@
+"""Which OpenTelemetry this process works with: the program's own, or ours; and whether the releases fit.
+
+Asked before anything is patched. The versions come from the packages' own version modules; importlib.metadata
+would cost 30 ms, and there is none for what is served from the launcher's installation.
+"""
+
+from __future__ import annotations
+
+import sys
+from _frozen_importlib_external import PathFinder
+
+from tracerun import __version__
+from tracerun.agent import foreign
+from tracerun.agent.guard import first_line
+from tracerun.versions import as_numbers, outside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tracerun.settings import Settings
+
+# The oldest release of opentelemetry-api and -sdk on which all of ours was run, also an API of that release
+# under our own SDK; and the first that is not to be expected to work.
+OLDEST, BELOW = "1.28", "2"
+# Semantic conventions are 0.(N+21) where API and SDK are 1.N.
+OLDEST_CONVENTIONS = "0.49"
+US = f"tracerun {__version__}"
+
+
+class Unfit(Exception):  # noqa: N818 - what it is, not that it is an error
+    """The releases cannot work together; the message names both sides and the fix."""
+
+
+def load(settings: Settings) -> None:
+    """Imports the API and the SDK, from the launcher's installation where the program has none.
+
+    Raises:
+        Unfit: They are not there, do not fit or cannot be imported; nothing is traced then.
+    """
+    _check_name()
+    api, sdk = _version("version"), _version("sdk.version")
+    if sdk:
+        _check_own(api, sdk)
+    else:
+        _check_own_api(api)
+        _serve_ours(settings, api)
+    try:
+        __import__("opentelemetry.propagate")
+        __import__("opentelemetry.sdk.trace")
+    except Exception as error:  # packages that do not fit fail in many ways
+        foreign.withdraw()
+        raise Unfit(_not_importable(api, sdk, error)) from error
+    if not sdk:
+        _complete_api()
+
+
+def _check_name() -> None:
+    """Whether ``opentelemetry`` is another module: importing it would run the program's own code."""
+    module = sys.modules.get(foreign.ROOT)
+    spec = PathFinder.find_spec(foreign.ROOT) if module is None else module.__spec__
+    if spec is not None and spec.submodule_search_locations is None:
+        raise Unfit(f"{spec.origin} stands in the place of OpenTelemetry's packages; rename that file")
+
+
+def _version(module: str) -> str:
+    """What a version module of OpenTelemetry says; empty where there is none."""
+    name = f"{foreign.ROOT}.{module}"
+    try:
+        __import__(name)
+        found = sys.modules[name].__version__
+    except Exception:  # noqa: BLE001 - whatever is wrong there, it cannot be used
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def _check_own(api: str, sdk: str) -> None:
+    """The program's own API and SDK: of one release, as the SDK itself requires it, and not too old."""
+    if as_numbers(api)[:2] != as_numbers(sdk)[:2]:
+        raise Unfit(
+            f"the program has opentelemetry-api {api or '(none)'} and opentelemetry-sdk {sdk}, "
+            f"{US} works with both of one release; install that in {sys.prefix}"
+        )
+    _check_range("opentelemetry-sdk", sdk, OLDEST)
+
+
+def _check_own_api(api: str) -> None:
+    """The program's own API, or its own semantic conventions, under our SDK."""
+    if api:
+        _check_range("opentelemetry-api", api, OLDEST)
+    conventions = _version("semconv.version")
+    if conventions:
+        _check_range("opentelemetry-semantic-conventions", conventions, OLDEST_CONVENTIONS)
+
+
+def _check_range(distribution: str, version: str, oldest: str) -> None:
+    if outside(version, oldest, BELOW):
+        raise Unfit(
+            f"the program has {distribution} {version}, {US} works with {oldest} and later (below {BELOW}); "
+            f"update it in {sys.prefix}"
+        )
+
+
+def _serve_ours(settings: Settings, api: str) -> None:
+    places = foreign.folders(settings.site)
+    if not places:
+        raise Unfit(f"there is no opentelemetry-sdk in {sys.prefix}, and none beside {US}; install one")
+    foreign.serve(places, with_api=not api)
+
+
+def _not_importable(api: str, sdk: str, error: Exception) -> str:
+    versions = [f"opentelemetry-api {api or f'of {US}'}", f"opentelemetry-sdk {sdk or f'of {US}'}"]
+    why = f"{type(error).__name__}: {first_line(error)}"
+    return f"{' and '.join(versions)} cannot be imported ({why}); install releases that fit in {sys.prefix}"
+
+
+def _complete_api() -> None:
+    """An API before 1.42 has no random flag, and our SDK asks a parent's flags for it."""
+    from opentelemetry.trace import TraceFlags  # noqa: PLC0415 - loaded by now
+
+    if not hasattr(TraceFlags, "random_trace_id"):
+        TraceFlags.random_trace_id = False  # type: ignore[assignment]

@@ -1,0 +1,33 @@
+"""``import tracerun.auto`` on a program's first line does what the launcher does.
+
+For notebooks, debuggers, frozen programs and interpreters that ignore PYTHONPATH. Child processes are traced
+as the setting ``children`` says. Libraries that are imported already are traced too; an application that was
+created before is not. Under the launcher, and the second time, it is nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tracerun.agent import guard
+from tracerun.agent.boot import Process, boot
+from tracerun.injection import FOLDER, add_folder, mark
+from tracerun.settings import Settings, environment
+
+
+def _start() -> None:
+    if Process.traced:
+        return
+    env = environment()
+    settings = Settings.from_env()
+    if settings.off:
+        guard.say(f"nothing is traced: {settings.off}")
+        return
+    mark(env)
+    if settings.children != "none" and os.path.isdir(FOLDER):  # in a frozen program or an archive there is none
+        add_folder(env)
+    Process.booted = False  # in a child of a traced program, boot may have been here, and passed it over
+    boot(FOLDER)
+
+
+_start()

@@ -1,0 +1,157 @@
+"""A traced program behaves exactly as without tracing: the programs of tests/programs, run plain and traced."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import ROOT, Done, Runner, WebServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAMS = ROOT / "tests" / "programs"
+# What differs between two plain runs too: addresses of objects, and durations as test runners print them.
+MASKS = [r"0x[0-9a-f]{6,}", r"\bin \d+\.\d+s", r"object at \w+"]
+# A frame of ours in a traceback, with its source line and the marks below.
+OUR_FRAME = re.compile(
+    r'^[ |+]*File "[^"\n]*/tracerun/(?:agent|instrumentation|export)/[^"\n]*", line .*\n(?:    .*\n)*', re.M
+)
+
+
+class Case:
+    """One command of one program.
+
+    Attributes:
+        path: The program's file or folder.
+        command: As it stands in the program's comments.
+    """
+
+    def __init__(self, path: Path, command: str, notes: dict[str, list[str]], *, fast: bool) -> None:
+        self.path = path
+        self.command = command
+        self.before = notes.get("before", [])
+        self.masks = MASKS + notes.get("mask", [])
+        self.spans = int(notes["spans"][0]) if "spans" in notes else None
+        self.says = notes.get("says", [])
+        self.fast = fast
+
+    @property
+    def name(self) -> str:
+        """The program's name and what is special about the command."""
+        special = self.command.replace(f"python {self.path.name}", "").replace("PROGRAM", self.path.name)
+        return f"{self.path.stem}: {special}".strip(" :")
+
+    def words(self, web: dict[str, str], *, traced: bool) -> list[str]:
+        """The command's words, under tracerun or without it."""
+        command = self.command if re.search(r"\bTRACERUN\b", self.command) else f"TRACERUN {self.command}"
+        for variable, value in web.items():
+            command = re.sub(rf"\${variable}\b", value, command)
+        command = command.replace("PROGRAM", self.path.name)
+        return shlex.split(re.sub(r"(?<![\w])TRACERUN ", "tracerun " if traced else "", command))
+
+
+def cases() -> Iterator[Case]:
+    """Every command of every program, in the order of their names."""
+    for path in sorted(PROGRAMS.iterdir()):
+        main = path / "__main__.py" if (path / "__main__.py").exists() else path
+        if main.suffix != ".py":
+            continue
+        text = (main if main.exists() else path / "__init__.py").read_text(encoding="utf-8")
+        if path.is_dir() and (path / "__init__.py").exists():
+            text = (path / "__init__.py").read_text(encoding="utf-8") + text
+        notes: dict[str, list[str]] = {}
+        for name, value in re.findall(r"^# (\$|\w+)(?:$|:? (.*))", text, re.M):
+            notes.setdefault(name, []).append(value)
+        for number, command in enumerate(notes.get("$", ["python PROGRAM"])):
+            yield Case(path, command, notes, fast="fast" in notes and number == 0)
+
+
+class Worlds:
+    """A fresh folder with a copy of the program in it, under the same path for the plain and the traced run."""
+
+    def __init__(self, run: Runner, web: dict[str, str]) -> None:
+        self.run = run
+        self.folder = run.folder / "work"
+        self.web = web
+
+    def done(self, case: Case, *, traced: bool) -> Done:
+        """What a run of the program did."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        if case.path.is_dir():
+            shutil.copytree(case.path, self.folder / case.path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(case.path, self.folder)
+        for command in case.before:
+            words = shlex.split(command.replace("PROGRAM", case.path.name))
+            subprocess.run(words, cwd=self.folder, env=self.run.env, check=True)
+        env = {**self.web, "TRACERUN_RAISE_ERRORS": "false"}
+        return self.run.command(*case.words(self.web, traced=traced), cwd=self.folder, env=env)
+
+
+def outcome(done: Done, masks: list[str]) -> str:
+    """All that is compared of a run, as one text."""
+    text = f"status {done.status}\n--- stdout\n{done.out}\n--- stderr\n{OUR_FRAME.sub('', done.theirs)}"
+    for mask in masks:
+        text = re.sub(mask, "…", text, flags=re.M)
+    return text
+
+
+def difference(plain: str, traced: str) -> str:
+    """The two runs as a diff; empty where they are the same."""
+    lines = [text.encode("utf-8", "backslashreplace").decode().splitlines() for text in (plain, traced)]
+    return "\n".join(difflib.unified_diff(*lines, "plain", "traced", lineterm="", n=2)) or (
+        "" if plain == traced else "?"
+    )
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for loopback, its key in the same file."""
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    alternative = "-addext subjectAltName=DNS:localhost,IP:127.0.0.1"
+    subprocess.run(
+        [*words.split(), *alternative.split(), "-keyout", path, "-out", f"{path}.crt"], check=True, capture_output=True
+    )
+    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+@pytest.fixture
+def servers(web: WebServer, certificate: Path) -> Iterator[dict[str, str]]:
+    """The URLs of an HTTP and an HTTPS server, and the certificate of the second, as a program's variables."""
+    import ssl
+
+    secure = WebServer()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True, do_handshake_on_connect=False)
+    with contextlib.closing(secure):
+        yield {"WEB": web.url, "WEB_TLS": secure.url.replace("http:", "https:"), "WEB_CA": str(certificate)}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, id=c.name, marks=() if c.fast else pytest.mark.slow) for c in cases()]
+)
+def test_same_as_plain(run: Runner, servers: dict[str, str], case: Case) -> None:
+    """Output, errors and status of a program are those of its plain run, and its calls are traced."""
+    worlds = Worlds(run, servers)
+    plain = worlds.done(case, traced=False)
+    traced = worlds.done(case, traced=True)
+    differs = difference(outcome(plain, case.masks), outcome(traced, case.masks))
+    assert not differs, f"{case.command}\n{differs}\n{traced.ours}"
+    unexpected = [line for line in traced.ours if not any(text in line for text in case.says)]
+    assert not unexpected
+    if case.spans is not None:
+        assert len(traced.spans) == case.spans
