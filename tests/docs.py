@@ -13,9 +13,9 @@ from tracerun.settings import TABLE, Setting
 
 SETTINGS_HEAD = """# Settings
 
-Made from `src/tracerun/settings.py` by `make docs`. An option wins over a variable, a variable over `[tool.tracerun]` in
-the nearest pyproject.toml, that over the default. Of several variables the first that is set counts. A wrong option is
-refused; a wrong variable is named in one line and replaced by the default, unless `--strict` is given.
+Made from `src/tracerun/settings.py` by `make docs`. An option wins over a variable, a variable over `[tool.tracerun]`
+in the nearest pyproject.toml, that over the default. Of several variables the first that is set counts. A wrong option
+is refused; a wrong variable is named in one line and replaced by the default, unless `--strict` is given.
 
 | option and pyproject key | variables | meaning |
 | --- | --- | --- |
@@ -53,7 +53,7 @@ def readme() -> str:
     """README.md with the help as the command prints it."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = subprocess.run([sys.executable, "-m", "tracerun", "--help"], capture_output=True, text=True, check=True)
-    return re.sub(r"```\nUsage: .*?\n```", lambda _: f"```\n{shown.stdout.strip()}\n```", text, flags=re.S)
+    return re.sub(r"```\nUsage: .*?\n```", lambda _: f"```\n{shown.stdout.strip()}\n```", text, flags=re.DOTALL)
 
 
 PAGES = {"docs/settings.md": settings_page, "docs/libraries.md": libraries_page, "README.md": readme}

@@ -22,7 +22,7 @@ def test_every_slug_has_its_heading() -> None:
     """Each error's slug is a heading of docs/messages.md, and each heading is a slug that exists."""
     source = "".join(path.read_text(encoding="utf-8") for path in Path(ROOT, "src", "tracerun").rglob("*.py"))
     slugs = set(re.findall(r'slug="([a-z-]+)"', source))
-    headings = set(re.findall(r"^## (.+)$", (ROOT / "docs" / "messages.md").read_text(encoding="utf-8"), re.M))
+    headings = set(re.findall(r"^## (.+)$", (ROOT / "docs" / "messages.md").read_text(encoding="utf-8"), re.MULTILINE))
     assert slugs == headings
 
 

@@ -140,10 +140,8 @@ class TestLastLine:
                 requests.get(f"http://127.0.0.1:{port}/", timeout=20)
         log = (run.folder / f"server-{port}.log").read_text(encoding="utf-8")
         lines = [line for line in log.splitlines() if line.startswith("tracerun:")]
-        assert lines == [
-            f"tracerun: spans are kept in {run.state} (64 MB at most, the oldest are dropped first); "
-            "to see them: tracerun --show"
-        ]
+        where = f"spans are kept in {run.state} (64 MB at most, the oldest are dropped first)"
+        assert lines == [f"tracerun: {where}; to see them: tracerun --show"]
 
 
 class TestOtlp:
@@ -166,7 +164,7 @@ class TestOtlp:
         """OTLP over gRPC, with the user's headers as metadata."""
         done = run.traced(
             PYTHON, run.program(CALLS), web.url, "5",
-            flags=("-e", f"127.0.0.1:{grpc_receiver.port}", "--exporter", "otlp", "--protocol", "grpc", "-H", "x-key=v"),
+            flags=("-e", f"127.0.0.1:{grpc_receiver.port}", "--exporter", "otlp", "--protocol", "grpc", "-H", "x-key=v")
         )  # fmt: skip
         assert (done.status, done.err) == (0, "")
         assert len(grpc_receiver.spans) == 5

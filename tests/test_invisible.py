@@ -42,7 +42,9 @@ class Case:
         self.before = notes.get("before", [])
         self.masks = MASKS + notes.get("mask", [])
         self.spans = int(notes["spans"][0]) if "spans" in notes else None
-        self.says = notes.get("says", [])
+        self.status = int(notes.get("status", ["0"])[0])
+        # A server says where its spans are.
+        self.says = ["spans are kept in", *notes.get("says", [])]
         self.fast = fast
 
     @property
@@ -149,6 +151,7 @@ def test_same_as_plain(run: Runner, servers: dict[str, str], case: Case) -> None
     worlds = Worlds(run, servers)
     plain = worlds.done(case, traced=False)
     traced = worlds.done(case, traced=True)
+    assert plain.status == case.status, plain
     differs = difference(outcome(plain, case.masks), outcome(traced, case.masks))
     assert not differs, f"{case.command}\n{differs}\n{traced.ours}"
     unexpected = [line for line in traced.ours if not any(text in line for text in case.says)]

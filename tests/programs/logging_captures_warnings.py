@@ -2,7 +2,8 @@
 # $ python PROGRAM
 # $ python -W error PROGRAM
 # $ python -X dev PROGRAM
-# spans: 2
+# spans: 3
+# mask: 127.0.0.1:\d+
 
 import logging
 import os

@@ -9,6 +9,7 @@
 # $ env TRACERUN_EXPORTER=otlp OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9 TRACERUN python PROGRAM redirect
 # $ env TRACERUN_EXPORTER=otlp OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9 TRACERUN python PROGRAM replace
 # says: 127.0.0.1:9
+# says: lost
 
 import atexit
 import io

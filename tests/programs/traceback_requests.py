@@ -4,6 +4,7 @@
 # $ python -X dev PROGRAM
 # $ python -X no_debug_ranges PROGRAM
 # spans: 1
+# status: 1
 # mask: Max retries.*
 
 import requests

@@ -1,8 +1,7 @@
 """A program's own sys.settrace and sys.setprofile see its functions as plain, and stay set through calls."""
 # $ python PROGRAM
-# $ python -m trace --count -C counts --summary PROGRAM
+# $ python -m trace --count -C counts PROGRAM
 # spans: 2
-# mask: ^ *\d+ .*|^lines +cov.*
 
 import os
 import sys

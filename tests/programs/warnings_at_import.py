@@ -26,7 +26,7 @@ for name in ("httpx._client", "flask.app", "requests.adapters"):
 def caller():
     import requests.adapters
 
-    print(requests.adapters.HTTPAdapter().send())
+    print(requests.adapters.HTTPAdapter())
 
 
 try:

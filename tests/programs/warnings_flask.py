@@ -4,6 +4,7 @@
 # $ python -W always PROGRAM
 # $ python -W error PROGRAM
 # spans: 11
+# mask: ^\[[-\d:, ]+\]
 
 import warnings
 

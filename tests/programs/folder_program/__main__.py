@@ -1,6 +1,6 @@
 """A folder with __main__, and the zip archive made of it, run as plain."""
 # $ python folder_program a b
-# $ python -m folder_program a
+# $ env PYTHONPATH=folder_program TRACERUN python -m folder_program a
 # before: python -m zipapp folder_program -o program.pyz -p /usr/bin/env\ python
 # $ python program.pyz a b
 # $ ./program.pyz x
