@@ -36,11 +36,10 @@ def settings_page() -> str:
 
 
 def _settings_row(setting: Setting[Any]) -> str:
-    option = (
-        f"`{setting.flag.replace(',', ', ')}{' ' + setting.metavar if setting.metavar else ''}`" if setting.flag else ""
-    )
+    words = f"{setting.flag.replace(',', ', ')} {setting.metavar}".strip().replace("|", "&#124;")
+    option = f"`{words}`" if words else ""
     variables = ", ".join(f"`{name}`" for name in setting.variables)
-    return f"| {option.replace('|', '&#124;')} | {variables} | {setting.help}{' Never shown.' if setting.secret else ''} |\n"
+    return f"| {option} | {variables} | {setting.help}{' Never shown.' if setting.secret else ''} |\n"
 
 
 def libraries_page() -> str:

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,11 +39,11 @@ class Case:
 
     def __init__(self, path: Path, command: str, notes: dict[str, list[str]], *, fast: bool) -> None:
         self.path = path
-        self.command = command
+        self.command, _, status = command.partition(" => ")
+        self.status = int(status or 0)
         self.before = notes.get("before", [])
         self.masks = MASKS + notes.get("mask", [])
         self.spans = int(notes["spans"][0]) if "spans" in notes else None
-        self.status = int(notes.get("status", ["0"])[0])
         # A server says where its spans are.
         self.says = ["spans are kept in", *notes.get("says", [])]
         self.fast = fast
@@ -139,8 +140,14 @@ def servers(web: WebServer, certificate: Path) -> Iterator[dict[str, str]]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True, do_handshake_on_connect=False)
-    with contextlib.closing(secure):
-        yield {"WEB": web.url, "WEB_TLS": secure.url.replace("http:", "https:"), "WEB_CA": str(certificate)}
+    silent = socket.create_server(("127.0.0.1", 0))
+    with contextlib.closing(secure), silent:
+        yield {
+            "SILENT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "WEB": web.url,
+            "WEB_TLS": secure.url.replace("http:", "https:"),
+            "WEB_CA": str(certificate),
+        }
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def test_errors_of_sitecustomize(run: Runner, text: str) -> None:
 
 def test_usercustomize(run: Runner) -> None:
     """The user's usercustomize is loaded once, behind the sitecustomize."""
-    base = str(getattr(sys, "_base_executable", PYTHON))
+    base = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
     run.program("import sys\nsys.customized = getattr(sys, 'customized', 0) + 1", "own/usercustomize.py")
     env = {"PYTHONPATH": str(run.folder / "own"), "PYTHONUSERBASE": str(run.folder)}
     assert same(run, base, "-c", "import sys; print(sys.customized)", env=env).out == "1\n"

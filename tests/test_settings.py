@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.conftest import PYTHON, Runner
@@ -77,6 +78,7 @@ plausible = st.one_of(
 environments = st.dictionaries(st.sampled_from([name for setting in TABLE for name in setting.variables]), plausible)
 
 
+@hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(environments)
 def test_the_two_ends_are_inverse(env: dict[str, str]) -> None:
     """The variables that settings write are read as the same settings, whatever stood there."""

@@ -1,10 +1,9 @@
 """An uncaught error out of a traced call ends the program as plain, with the program's own frames."""
 # fast
-# $ python PROGRAM
-# $ python -X dev PROGRAM
-# $ python -X no_debug_ranges PROGRAM
+# $ python PROGRAM => 1
+# $ python -X dev PROGRAM => 1
+# $ python -X no_debug_ranges PROGRAM => 1
 # spans: 1
-# status: 1
 # mask: Max retries.*
 
 import requests

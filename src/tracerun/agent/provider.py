@@ -190,6 +190,7 @@ def configure_officially(settings: Settings, processor: SpanProcessor, resource:
         OpenTelemetryConfigurator().configure()  # type: ignore[no-untyped-call]
         return
     named = "OTEL_TRACES_EXPORTER" in settings.raw and "OTEL_TRACES_EXPORTER" not in settings.unreadable_for_sdk
-    OpenTelemetryConfigurator().configure(  # type: ignore[no-untyped-call]
-        resource_attributes=dict(resource.attributes), span_processors=[] if named else [processor]
-    )
+    OpenTelemetryConfigurator().configure(resource_attributes=dict(resource.attributes))  # type: ignore[no-untyped-call]
+    provider = trace.get_tracer_provider()
+    if not named and isinstance(provider, TracerProvider):
+        provider.add_span_processor(processor)

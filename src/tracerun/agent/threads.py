@@ -6,13 +6,13 @@ With these the export thread is a native one everywhere, and waiting for it neve
 from __future__ import annotations
 
 import _signal
-from _thread import RLock, allocate_lock, start_new_thread
+from _thread import RLock, allocate_lock, get_native_id, start_new_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RLock", "allocate_lock", "start_thread"]
+__all__ = ["RLock", "allocate_lock", "get_native_id", "start_thread"]
 
 _mask = getattr(_signal, "pthread_sigmask", None)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import SpanProcessor
 
 from tracerun.agent import guard
-from tracerun.agent.threads import allocate_lock, start_thread
+from tracerun.agent.threads import allocate_lock, get_native_id, start_thread
 from tracerun.export import destinations
 from tracerun.export.lane import Lane
 
@@ -77,6 +77,7 @@ class Pipeline:
 
     def _reset(self) -> None:
         self._running = False
+        self._task = ""  # where Linux shows the thread
         self._parked = False
         self._deadline: float | None = None
         self._start_lock = allocate_lock()
@@ -112,19 +113,21 @@ class Pipeline:
 
     def _serve(self) -> None:
         """The thread: a round whenever the delay has passed or somebody wakes it."""
+        self._task = f"/proc/self/task/{get_native_id()}"
         try:
             with guard.guarded("the export thread"):
                 destinations.suppress_tracing()
                 for lane in self.lanes:
                     getattr(lane.destination, "prepare", _nothing)()
-                while not self._parked:
-                    if not self._waiting():
+                parked = False
+                while not parked:
+                    if not self._waiting() and not self._parked:
                         self._wake.acquire()
                     if self._deadline is None and not self._parked:
                         self._wake.acquire(timeout=self._pause())
-                    deadline = self._deadline
-                    if not self._parked:
-                        self._round(deadline)
+                    # Once more before a fork: what waits then may have to wait for the next span.
+                    deadline, parked = self._deadline, self._parked
+                    self._round(deadline, before_fork=parked)
                     if deadline is not None:
                         _release(self._idle)
         finally:
@@ -135,12 +138,12 @@ class Pipeline:
         """How long to collect: the delay, or longer where all that waits has to wait for a retry."""
         return max(self.delay, min((lane.due() for lane in self.lanes if len(lane)), default=0.0))
 
-    def _round(self, deadline: float | None) -> None:
+    def _round(self, deadline: float | None, *, before_fork: bool = False) -> None:
         """Sends until every lane is empty or has to wait for a retry; at exit that wait is short, and seldom."""
         with self._busy:
             for lane in self.lanes:
                 tries = 0
-                while not self._parked and (deadline is None or monotonic() < deadline):
+                while (before_fork or not self._parked) and (deadline is None or monotonic() < deadline):
                     step = lane.step(deadline)
                     if step is None:
                         break
@@ -185,18 +188,19 @@ class Pipeline:
                 lane.destination.close()
 
     def park(self) -> None:
-        """Before a fork: the thread ends, after the send that is under way."""
+        """Before a fork: the thread sends what waits and ends, or, where that takes long, lives through it."""
         self._parked = True
         _release(self._wake)
         until = monotonic() + PARK_TIMEOUT
         while self._running and monotonic() < until:
             self._idle.acquire(timeout=0.01)
+        # Python counts the system's threads: this one has to be gone, not only to have nothing more to do.
+        while not self._running and os.path.exists(self._task) and monotonic() < until:
+            self._pause_lock.acquire(timeout=0.001)
 
     def resume(self) -> None:
-        """After a fork, in the parent: the thread starts again where something waits."""
+        """After a fork, in the parent: the next span starts the thread; Python 3.13 counts those started here."""
         self._parked = False
-        if any(len(lane) for lane in self.lanes):
-            self._start()
 
     def start_over(self) -> None:
         """After a fork, in the child: nothing of the parent's is sent, no connection is shared."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -58,6 +60,24 @@ class HeaderGetter(Getter[Any]):
 def extract(carrier: Any, getter: HeaderGetter) -> Context:
     """The caller's context from a request, on nothing else: what this process was doing is not its parent."""
     return propagate.get_global_textmap().extract(carrier, Context(), getter=getter)
+
+
+class _NotOurs(logging.Filter):
+    """Drops what the propagators log about a field that we had them read: clients could flood the program's log.
+
+    Looks at the stack, and so costs nothing unless something is logged.
+    """
+
+    def filter(self, _: logging.LogRecord) -> bool:
+        """Whether the record is of the program's own doing."""
+        frame = sys._getframe()
+        while frame is not None and frame.f_code is not extract.__code__:
+            frame = frame.f_back  # type: ignore[assignment]
+        return frame is None
+
+
+for _name in ("baggage", "baggage.propagation", "propagators.composite", "trace.span"):
+    logging.getLogger(f"opentelemetry.{_name}").addFilter(_NotOurs())
 
 
 def fail(span: Span, error: BaseException, *, describe: bool = True) -> None:

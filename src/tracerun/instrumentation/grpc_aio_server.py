@@ -30,10 +30,11 @@ _OK = (None, 0)
 
 
 class _Call(ServerCall):
-    __slots__ = ("_limited",)
+    __slots__ = ("_exhausted", "_limited")
 
     def __init__(self, method: str, metadata: Any, *, limited: bool) -> None:
         super().__init__(_TRACER, method, metadata)
+        self._exhausted = False
         self._limited = limited
 
     def bind(self, rpc: Any) -> None:
@@ -61,7 +62,13 @@ class _Call(ServerCall):
         if self.rpc is None:
             # Its handler never ran: grpc has refused it, or the client went away before its message came.
             return "RESOURCE_EXHAUSTED" if self._limited else "CANCELLED"
-        return self.code() or "UNKNOWN" if self.rpc.done() else self.deserted()
+        if not self.rpc.done():
+            return self.deserted()
+        return self.code() or ("OK" if self._exhausted else "UNKNOWN")
+
+    def exhausted(self) -> None:
+        # The thread is ahead of the task that writes what it has made.
+        self._exhausted = True
 
 
 class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]

@@ -21,7 +21,7 @@ from opentelemetry import context as otel_context
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.patching import after, argument, replacing, with_argument
-from tracerun.instrumentation.rpc import ClientCall, start_client_call, with_context
+from tracerun.instrumentation.rpc import ClientCall, remember_target, remembered_target, start_client_call, with_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +43,13 @@ def _start(
 
 
 def _target(stub: Any) -> Any:
-    target = getattr(stub, "_target", None)  # since grpcio 1.60
-    return stub._channel.target() if target is None else target
+    # Not the inner channel's own target(): it crashes the process where the channel is closed.
+    return getattr(stub, "_target", None) or remembered_target(stub._channel)
+
+
+def _note_target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if not hasattr(args[0], "_target"):  # before grpcio 1.62
+        remember_target(args[0], argument(args, kwargs, 1, "target"))
 
 
 def _blocking(*, current: bool) -> Callable[..., Any]:
@@ -127,6 +132,7 @@ def _ends(rendezvous: Any) -> list[_End]:
 
 
 PATCHES = {
+    "grpc._channel:Channel.__init__": after(_note_target, "a gRPC client's channel"),
     "grpc._channel:_UnaryUnaryMultiCallable.__call__": replacing(_blocking(current=True)),
     "grpc._channel:_UnaryUnaryMultiCallable.with_call": replacing(_blocking(current=True)),
     "grpc._channel:_UnaryUnaryMultiCallable.future": replacing(_starting),

@@ -137,6 +137,10 @@ class ServerCall:
         """The handler has come to its end."""
         self.end(self._cut_short() or self.code() or "OK")
 
+    def exhausted(self) -> None:
+        """The handler has made its last response."""
+        self.returned()
+
     def raised(self, error: BaseException) -> None:
         """The handler has raised: on purpose, because the call is over, or because it failed."""
         if self.is_abort(error):
@@ -250,7 +254,7 @@ class Steps:
         except StopIteration:
             self._responses = None
             with GUARD:
-                call.returned()
+                call.exhausted()
             raise
         except BaseException as error:
             with GUARD:

@@ -66,7 +66,7 @@ class Chain:
     # Columns: prefix, service, name | kind | bar | time | status; stacked, kind and bar go below
 
     def _share_width(self) -> None:
-        """What is narrow gets what it needs, names two thirds of the rest (more if it is little), the timeline the rest."""
+        """What is narrow gets what it needs, names two thirds of the rest or more, the timeline what is left."""
         page, rows = self._page, self._trace.rows
         self._kind = max(len(kind_text(row.span)) for row in rows) + 2
         self._time = max(9, *(len(duration_text(row.span.duration)) + 2 for row in rows))
