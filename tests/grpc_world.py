@@ -240,7 +240,7 @@ class Writing(Asynchronous):
 
 
 # How handlers are written, and the server that runs them.
-STYLES = {
+STYLES: dict[str, tuple[Any, bool]] = {
     "threads": (Threaded, False),
     "asyncio": (Asynchronous, True),
     "asyncio, context.write": (Writing, True),
@@ -309,6 +309,8 @@ class Server:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if tasks:
             await asyncio.wait(tasks, timeout=LONGEST)
+        # Threads of sync handlers hand their messages over to this loop.
+        await asyncio.to_thread(self._pool.shutdown)
         await asyncio.get_running_loop().shutdown_asyncgens()
 
     def close(self) -> None:

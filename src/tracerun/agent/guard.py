@@ -89,7 +89,7 @@ class guarded:  # noqa: N801 - used like contextlib's functions; that module is 
 
     __slots__ = ("catch", "what")
 
-    def __init__(self, what: str, catch: type[BaseException] = Exception) -> None:
+    def __init__(self, what: str, catch: type[BaseException] | tuple[type[BaseException], ...] = Exception) -> None:
         self.what = what
         self.catch = catch
 

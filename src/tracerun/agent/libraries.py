@@ -94,7 +94,8 @@ class Watched:
         try:
             if self.state == HOOKED and not self.active:
                 self.active = True
-                with guard.guarded(f"the instrumentation of {self.library.name}"):
+                # SystemExit too: what it means for a library to be untraceable is not for it to end the program.
+                with guard.guarded(f"the instrumentation of {self.library.name}", (Exception, SystemExit)):
                     self._patch()
                 if self.state == HOOKED:
                     self.state, self.reason = FAILED, "an internal error, named on stderr"

@@ -34,6 +34,9 @@ SAMPLED = 1
 EXIT_TRIES, EXIT_PAUSE = 3, 0.05
 
 
+_GUARD = guard.guarded("queueing a span")
+
+
 class Processor(SpanProcessor):
     """The SDK's end of the pipeline (specification: trace SDK, "Span processor")."""
 
@@ -47,7 +50,8 @@ class Processor(SpanProcessor):
         """Queues a sampled span."""
         context = span.context
         if context is not None and context.trace_flags & SAMPLED:
-            self._pipeline.add(span)
+            with _GUARD:  # the program's own spans end here too, outside of any wrapper of ours
+                self._pipeline.add(span)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Sends all that waits; whether that went within the timeout."""

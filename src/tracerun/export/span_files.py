@@ -5,6 +5,7 @@ Source: OpenTelemetry Protocol File Exporter specification; a Collector's otlpjs
 
 from __future__ import annotations
 
+import errno
 import os
 from time import gmtime, strftime, time
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ CAP = 64 * 1024 * 1024
 # A file is closed at this size, so that dropping the oldest costs little at a time.
 SEGMENT = 4 * 1024 * 1024
 SUFFIX = ".jsonl"
+_APPEND = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+# All descriptors are the program's: it may give some back.
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
 class SpanFiles:
@@ -35,7 +39,8 @@ class SpanFiles:
         self.folder = folder
         self.where = folder
         self._run = run or "0"
-        self._descriptor: int | None = None
+        self._path = ""
+        self._identity = (0, 0)
         self._size = 0
         self._number = 0
         self.pruned = False
@@ -46,21 +51,47 @@ class SpanFiles:
         try:
             self._write(line)
         except OSError as error:
-            self.close()
-            return Outcome(dropped={"span file not writable": len(spans)}, why=error.strerror or str(error))
+            why = error.strerror or str(error)
+            if error.errno in _NO_DESCRIPTOR:
+                return Outcome(retry_after=0.0, why=why)
+            return Outcome(dropped={"span file not writable": len(spans)}, why=why)
         return Outcome(len(spans))
 
     def _write(self, line: bytes) -> None:
-        if self._descriptor is None or self._size + len(line) > SEGMENT:
-            self.close()
-            self._open(len(line))
-        assert self._descriptor is not None  # noqa: S101 - _open sets it or raises
-        rest = memoryview(line)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-        self._size += len(line)
+        """Appends a line, or nothing.
 
-    def _open(self, coming: int) -> None:
+        The file is open only meanwhile: a program counts its descriptors, runs out of them, and closes those that
+        it does not know (daemons do), whereupon the number is soon a file of its own.
+        """
+        descriptor = self._reopened() if self._size and self._size + len(line) <= SEGMENT else None
+        if descriptor is None:
+            descriptor = self._made(len(line))
+        try:
+            try:
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+            except OSError:
+                os.ftruncate(descriptor, self._size)
+                raise
+            self._size += len(line)
+        finally:
+            os.close(descriptor)
+
+    def _reopened(self) -> int | None:
+        """The file that is being written; None where another process has removed it, being the oldest."""
+        try:
+            descriptor = os.open(self._path, _APPEND)
+        except FileNotFoundError:
+            return None
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) != self._identity:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def _made(self, coming: int) -> int:
+        """A new file."""
         if not self.folder:
             raise OSError(None, "no home folder is known; set TRACERUN_DIR")
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
@@ -68,9 +99,11 @@ class SpanFiles:
         self._number += 1
         stamp = strftime("%Y%m%dT%H%M%S", gmtime(time()))
         name = f"{stamp}-{self._run}-{os.getpid()}-{self._number}{SUFFIX}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        self._descriptor = os.open(os.path.join(self.folder, name), flags | getattr(os, "O_CLOEXEC", 0), 0o600)
-        self._size = 0
+        path = os.path.join(self.folder, name)
+        descriptor = os.open(path, _APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        status = os.fstat(descriptor)
+        self._path, self._identity, self._size = path, (status.st_dev, status.st_ino), 0
+        return descriptor
 
     def _prune(self, most: int) -> None:
         """Removes the oldest files of all processes until the rest has at most so many bytes."""
@@ -93,12 +126,9 @@ class SpanFiles:
             self.pruned = True
 
     def close(self) -> None:
-        """Closes the file."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        """What comes after goes into a new file."""
+        self._size = 0
 
     def forget(self) -> None:
         """In a forked child: the parent's file is the parent's; the child begins one of its own."""
-        self.close()
-        self._number = 0
+        self._size = self._number = 0

@@ -118,9 +118,11 @@ class ClientSpan:
 
     def failed(self, error: BaseException) -> None:
         """The call has raised: the span says so, and ends."""
-        # The text of a client's error often quotes the URL, so its type has to do.
-        fail(self.span, error, describe=False)
-        self.finish()
+        try:
+            # The text of a client's error often quotes the URL, so its type has to do.
+            fail(self.span, error, describe=False)
+        finally:
+            self.finish()
 
     def finish(self) -> None:
         """Detaches and ends, whatever was set before."""

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from weakref import finalize
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.patching import after, argument, replacing, with_argument
-from tracerun.instrumentation.rpc import ClientCall, remember_target, remembered_target, start_client_call, with_context
+from tracerun.instrumentation.rpc import ClientCall, start_client_call, with_context
 
 _TRACER = tracer("grpc_aio_client")
 _GUARD = guarded("a gRPC client's call")
+# Targets by the id of a channel's inner object, which did not know its own before grpcio 1.80 or so.
+_TARGETS: dict[int, str] = {}
 
 
 class _End:
@@ -40,7 +43,7 @@ class _End:
 def _start(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[ClientCall | None, tuple[Any, ...], dict[str, Any]]:
     # (request, deadline, metadata, credentials, wait_for_ready, channel, method, ...) in every kind
     metadata, channel = argument(args, kwargs, 2, "metadata"), argument(args, kwargs, 5, "channel")
-    target = getattr(channel, "target", None) or remembered_target(channel)
+    target = getattr(channel, "target", None) or _TARGETS.get(id(channel), "")
     method = argument(args, kwargs, 6, "method")
     call = None if sys.is_finalizing() else start_client_call(_TRACER, method, target)
     if call is None or metadata is None:  # without metadata, which no plain call is, grpc refuses the call
@@ -66,8 +69,11 @@ def _make_call(original: Any, made: Any, *args: Any, **kwargs: Any) -> None:
 
 
 def _note_target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    if not hasattr(args[0]._channel, "target"):  # before grpcio 1.80 or so
-        remember_target(args[0], argument(args, kwargs, 1, "target"))
+    inner = args[0]._channel
+    if not hasattr(inner, "target"):
+        _TARGETS[id(inner)] = argument(args, kwargs, 1, "target")
+        # Stubs keep the channel, and the channel its inner object.
+        finalize(args[0], _TARGETS.pop, id(inner), None).atexit = False
 
 
 PATCHES = {

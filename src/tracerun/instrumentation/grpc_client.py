@@ -21,7 +21,7 @@ from opentelemetry import context as otel_context
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.patching import after, argument, replacing, with_argument
-from tracerun.instrumentation.rpc import ClientCall, remember_target, remembered_target, start_client_call, with_context
+from tracerun.instrumentation.rpc import ClientCall, start_client_call, with_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def _start(
     stub: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[ClientCall | None, tuple[Any, ...], dict[str, Any]]:
     """The call's span, and the arguments with its context in their metadata."""
-    call = None if sys.is_finalizing() else start_client_call(_TRACER, stub._method, _target(stub))
+    call = None if sys.is_finalizing() else start_client_call(_TRACER, stub._method, stub._target)
     if call is None:
         return None, args, kwargs
     # (request, timeout, metadata, ...) in every kind
@@ -42,14 +42,18 @@ def _start(
     return (call, *with_argument(args, kwargs, 2, "metadata", metadata))
 
 
-def _target(stub: Any) -> Any:
-    # Not the inner channel's own target(): it crashes the process where the channel is closed.
-    return getattr(stub, "_target", None) or remembered_target(stub._channel)
+# Channels and stubs know their target since grpcio 1.62; older ones are told theirs. The inner channel's own
+# target() is no help: it crashes the process where the channel is closed.
 
 
 def _note_target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    if not hasattr(args[0], "_target"):  # before grpcio 1.62
-        remember_target(args[0], argument(args, kwargs, 1, "target"))
+    if not hasattr(args[0], "_target"):
+        args[0]._target = argument(args, kwargs, 1, "target")
+
+
+def _pass_target_on(stub: Any, args: tuple[Any, ...], _: dict[str, Any]) -> None:
+    if not hasattr(stub, "_target"):
+        stub._target = args[0]._target
 
 
 def _blocking(*, current: bool) -> Callable[..., Any]:
@@ -133,6 +137,10 @@ def _ends(rendezvous: Any) -> list[_End]:
 
 PATCHES = {
     "grpc._channel:Channel.__init__": after(_note_target, "a gRPC client's channel"),
+    "grpc._channel:Channel.unary_unary": after(_pass_target_on, "a gRPC client's channel"),
+    "grpc._channel:Channel.unary_stream": after(_pass_target_on, "a gRPC client's channel"),
+    "grpc._channel:Channel.stream_unary": after(_pass_target_on, "a gRPC client's channel"),
+    "grpc._channel:Channel.stream_stream": after(_pass_target_on, "a gRPC client's channel"),
     "grpc._channel:_UnaryUnaryMultiCallable.__call__": replacing(_blocking(current=True)),
     "grpc._channel:_UnaryUnaryMultiCallable.with_call": replacing(_blocking(current=True)),
     "grpc._channel:_UnaryUnaryMultiCallable.future": replacing(_starting),

@@ -59,17 +59,21 @@ class HttpClientSpan(ClientSpan):
 
     def ended(self, result: Any) -> Any:
         """A response has come."""
-        status = self.status_of(result)
-        if status is not None:
-            self.span.set_attribute("http.response.status_code", status)
-            if status >= CLIENT_ERROR:
-                self.span.set_attribute("error.type", str(status))
-                self.span.set_status(Status(StatusCode.ERROR))
-        version = self.version_of(result)
-        if version:
-            self.span.set_attribute("network.protocol.version", version)
-        self.finish()
+        try:
+            self._describe(result)
+        finally:  # the context must not stay attached, whatever a response is like
+            self.finish()
         return result
+
+    def _describe(self, response: Any) -> None:
+        span, status, version = self.span, self.status_of(response), self.version_of(response)
+        if status is not None:
+            span.set_attribute("http.response.status_code", status)
+            if status >= CLIENT_ERROR:
+                span.set_attribute("error.type", str(status))
+                span.set_status(Status(StatusCode.ERROR))
+        if version:
+            span.set_attribute("network.protocol.version", version)
 
 
 def start_http_client(

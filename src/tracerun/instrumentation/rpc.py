@@ -19,7 +19,6 @@ from __future__ import annotations
 from _thread import allocate_lock
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from weakref import finalize
 
 import grpc
 from opentelemetry import context as otel_context
@@ -38,8 +37,6 @@ OTHER_METHOD = "_OTHER"
 SERVER_ERRORS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
 # Methods times targets that are kept prepared; both are few in any program that is not itself a proxy.
 REMEMBERED = 1024
-# Targets by the id of a channel's inner object, for releases where neither that nor the calls know it.
-_TARGETS: dict[int, str] = {}
 _CODES: dict[Any, str] = {key: code.name for code in grpc.StatusCode for key in (code, code.value[0])}
 
 
@@ -72,18 +69,6 @@ def address_of_target(target: str) -> tuple[str, int | None]:
     if scheme in ("unix", "unix-abstract"):
         return rest.removeprefix("//"), None
     return (target, None) if "://" in target or scheme == "vsock" else split_host(target, "")
-
-
-def remember_target(channel: Any, target: str) -> None:
-    """Keeps what a channel was made for while the channel is there."""
-    inner = id(channel._channel)
-    _TARGETS[inner] = target
-    finalize(channel, _TARGETS.pop, inner, None).atexit = False
-
-
-def remembered_target(inner: Any) -> str:
-    """What the channel with this inner object was made for; empty where nobody knows."""
-    return _TARGETS.get(id(inner), "")
 
 
 @lru_cache(maxsize=REMEMBERED)
