@@ -75,14 +75,16 @@ class TestFiles:
         assert "old-2.jsonl" in names
         assert len(names) == 2, names
 
-    def test_links_are_not_followed(self, run: Runner) -> None:
-        """A span file is always made anew; what another user has put there is not written to."""
-        from tracerun.export.span_files import SpanFiles
-
-        files = SpanFiles(str(run.state), "x")
-        files._open(1)
-        files.close()
-        assert all(not path.is_symlink() for path in run.state.iterdir())
+    def test_links_are_not_followed(self, run: Runner, web: Any) -> None:
+        """What a link in the folder points to is neither written to nor removed nor counted."""
+        outside = run.folder / "outside"
+        outside.write_bytes(b"x" * 1024)
+        run.state.mkdir()
+        (run.state / "link.jsonl").symlink_to(outside)
+        done = run.traced(PYTHON, run.program(CALLS), web.url, "1")
+        assert (done.status, len(done.spans)) == (0, 1)
+        assert outside.read_bytes() == b"x" * 1024
+        assert (run.state / "link.jsonl").is_symlink()
 
 
 def _base64_ids(request: dict[str, Any]) -> dict[str, Any]:

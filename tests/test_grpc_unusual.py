@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sys
 import threading
 from concurrent import futures
@@ -416,6 +417,38 @@ def test_span_has_ended_when_a_done_callback_runs() -> None:
         assert future.result().text == "ok"
         assert called.wait(LONGEST)
     assert open_spans == [False]
+
+
+def test_dropped_call_is_cancelled_as_soon_as_without_us() -> None:
+    """We keep no stream alive: the last reference gone, grpc cancels it when it would without us."""
+
+    def dropped() -> tuple[bool, bool]:
+        """Whether a dropped stream is cancelled before the collector runs: threads, asyncio."""
+        with serving("threads") as server, grpc.insecure_channel(server.target) as channel:
+            call = echo_pb2_grpc.EchoStub(channel).Many(echo_pb2.Ask(how="endless"))
+            next(call)
+            state = call._state
+            del call
+            return state.code is grpc.StatusCode.CANCELLED, asyncio.run(dropped_by_asyncio(server.target))
+
+    async def dropped_by_asyncio(target: str) -> bool:
+        async with aio.insecure_channel(target) as channel:
+            call = echo_pb2_grpc.EchoStub(channel).Many(echo_pb2.Ask(how="endless"))
+            await call.read()
+            inner = call._cython_call
+            del call
+            await asyncio.sleep(0)
+            return bool(inner.done())
+
+    gc.collect()
+    gc.disable()
+    try:
+        plain = dropped()
+        with tracing(*GRPC):
+            assert dropped() == plain
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 # Failures of our own

@@ -254,12 +254,14 @@ class Settings:
     run = Setting[str]("TRACERUN_RUN", parse.text, "")
     site = Setting[str]("TRACERUN_SITE", parse.text, "")
 
-    __slots__ = ("problems", "raw", "values")
+    __slots__ = ("default_directory", "problems", "raw", "values")
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.raw: dict[str, str] = {}
         self.problems: list[str] = []
+        # Found now: programs change HOME.
+        self.default_directory = default_state_directory()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -339,7 +341,7 @@ class Settings:
     @property
     def state_directory(self) -> str:
         """The folder of the span files: ``TRACERUN_DIR``, else the XDG state folder; empty without a home."""
-        return self.directory or default_state_directory()
+        return self.directory or self.default_directory
 
 
 def _instead(setting: Setting[Any]) -> str:

@@ -42,8 +42,12 @@ def text(value: str) -> str:
 
 
 def path(value: str) -> str:
-    """A path, with ``~`` for the home folder."""
-    return os.path.expanduser(value)
+    """A path, with ``~`` for the home folder; absolute, since programs change their current folder."""
+    value = os.path.expanduser(value)
+    try:
+        return os.path.abspath(value)
+    except OSError:  # the current folder is gone
+        return value
 
 
 def boolean(value: str) -> bool:

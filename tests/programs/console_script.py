@@ -4,13 +4,13 @@
 # $ flask --app PROGRAM routes
 # $ gunicorn --check-config console_script:app
 # $ django-admin --version
-# $ django-admin nosuch
+# $ django-admin nosuch => 1
 # $ uvicorn --version
 # $ pip --version
 # $ httpx --help
 # $ python -m json.tool --help
 # $ python -m this
-# $ python -m timeit -n 1 -r 1 -q nosuchname
+# $ python -m timeit -n 1 -r 1 nosuchname => 1
 # $ python -m compileall -q PROGRAM
 # $ python -m venv --help
 

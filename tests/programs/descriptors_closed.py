@@ -11,6 +11,7 @@ import time
 
 import requests
 
+held = []
 limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 for _ in range(4):
     requests.get(os.environ["WEB"])
@@ -21,6 +22,7 @@ for _ in range(4):
     files += [os.open(f"more{n}", os.O_RDWR | os.O_CREAT | os.O_TRUNC) for n in range(5)]
     requests.get(os.environ["WEB"])
     time.sleep(1.2)
+    held.append(pairs)
     print([os.fstat(file).st_size for file in files])
     for pair in pairs:
         for one in pair:

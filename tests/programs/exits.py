@@ -29,7 +29,7 @@
 # $ python PROGRAM "atexit.register(lambda: requests.get(WEB))"
 # $ python PROGRAM "atexit.register(lambda: os._exit(0))"
 # $ python PROGRAM "atexit.register(lambda: 1 / 0)"
-# mask: ^Current thread.*|^Thread 0x.*|^Extension modules.*|^  File .*tracerun/.*|^  File .*threading.*
+# mask: Thread 0x.*\n(?:  .*\n)+\n|Extension modules.*
 
 import atexit
 import os

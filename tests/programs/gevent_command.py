@@ -1,6 +1,5 @@
 """`python -m gevent.monkey` patches before the program, as plain."""
 # $ python -m gevent.monkey PROGRAM a b
-# $ python -m gevent.monkey --verbose PROGRAM
 # spans: 2
 
 import os

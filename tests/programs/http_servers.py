@@ -4,6 +4,7 @@
 # $ python PROGRAM uvicorn
 # $ python PROGRAM http
 # $ python -X dev PROGRAM uvicorn
+# mask: ^\[\d{4}-[-\d :,]+\]
 # mask: \[\d+/\w+/\d+ [\d:]+\]|127.0.0.1:\d+|process \[\d+\]|:\d+ \(Press
 # mask: ^.*(Finished|Started) server process.*
 

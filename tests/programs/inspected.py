@@ -13,7 +13,8 @@ import sys
 
 import fastapi
 import flask
-import grpc
+import grpc._channel
+import grpc._server
 import grpc.aio
 import httpx
 import requests

@@ -28,8 +28,8 @@ elif how == "caught":
         requests.get(silent)
     except KeyboardInterrupt as error:
         print("interrupted", error.args)
-    _thread.interrupt_main()
     try:
+        _thread.interrupt_main()
         requests.get(silent)
     except KeyboardInterrupt:
         print("again")

@@ -2,7 +2,6 @@
 # $ python PROGRAM
 # $ python -W error PROGRAM
 # $ python -X dev PROGRAM
-# spans: 3
 # mask: 127.0.0.1:\d+
 
 import logging

@@ -1,6 +1,6 @@
 """As PID 1, where the kernel gives no default disposition, signals and status are as plain."""
-# $ unshare -pf --mount-proc TRACERUN python PROGRAM
-# $ unshare -pf --mount-proc TRACERUN sh -c 'exec python PROGRAM'
+# $ unshare -pf --mount-proc TRACERUN python PROGRAM => 7
+# $ unshare -pf --mount-proc TRACERUN sh -c 'exec python PROGRAM' => 7
 # $ unshare -pf --mount-proc TRACERUN sh -c 'python PROGRAM; echo $?'
 # spans: 2
 

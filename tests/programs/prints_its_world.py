@@ -17,8 +17,6 @@
 # $ python -b PROGRAM
 # $ python -bb PROGRAM
 # $ python -s PROGRAM
-# $ python -I PROGRAM
-# $ python -E PROGRAM
 # $ python -R PROGRAM
 # $ python -x PROGRAM
 # $ python -X utf8 PROGRAM
@@ -30,7 +28,7 @@
 # $ python -X int_max_str_digits=1000 PROGRAM
 # $ python -X pycache_prefix=cache PROGRAM
 # $ python --check-hash-based-pycs never PROGRAM
-# $ sh -c 'python PROGRAM; python PROGRAM again; exit 3'
+# $ sh -c 'python PROGRAM; python PROGRAM again; exit 3' => 3
 # $ sh -c 'exec python PROGRAM "$@"' sh x 'y z'
 # $ env python PROGRAM
 # $ env -u HOME TRACERUN python PROGRAM
@@ -45,7 +43,7 @@
 # $ sh -c 'TRACERUN python PROGRAM <&- 2>&-'
 # $ sh -c 'TRACERUN python PROGRAM >&-'
 # $ sh -c 'TRACERUN python PROGRAM <&- >&- 2>&-'
-# $ sh -c 'mkdir gone && cd gone && rmdir ../gone && TRACERUN python ../PROGRAM'
+# $ sh -c 'here=$PWD; mkdir gone; cd gone; rmdir ../gone; TRACERUN python $here/PROGRAM'
 # $ env PYTHONPATH= TRACERUN python PROGRAM
 # $ env PYTHONPATH=lib TRACERUN python PROGRAM
 # $ env PYTHONPATH=lib: TRACERUN python PROGRAM

@@ -19,7 +19,7 @@ headers = {name: value for name, value in response.request.headers.items() if na
 print(headers, response.elapsed.total_seconds() < 10)
 try:
     session.get(f"{WEB}/503")
-except requests.RetryError as error:
+except requests.exceptions.RetryError as error:
     print(type(error.args[0]).__name__)
 with session.get(f"{WEB}/200/stream", stream=True) as response:
     print(list(response.iter_content(5)), response.raw.closed)

@@ -1,6 +1,7 @@
 """Deep recursion meets its limit, calls near it succeed or fail cleanly, and the program goes on as plain."""
 # $ python PROGRAM first
 # $ python PROGRAM later
+# says: RecursionError
 
 
 import os

@@ -55,10 +55,9 @@ signal.pause()
 print(signal.alarm(0), signal.setitimer(signal.ITIMER_REAL, 0.05))
 time.sleep(0.2)
 print(signal.getitimer(signal.ITIMER_REAL), signal.strsignal(15), signal.SIGTERM in signal.valid_signals())
-try:
-    threading.Thread(target=lambda: signal.signal(signal.SIGTERM, handler)).start()
-except ValueError as error:
-    print(error)
+thread = threading.Thread(target=lambda: signal.signal(signal.SIGTERM, handler))
+thread.start()
+thread.join()
 show("end")
 sys.stdout.flush()
 os.kill(os.getpid(), signal.SIGTERM)

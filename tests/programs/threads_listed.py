@@ -1,7 +1,6 @@
 """threading lists the program's threads and no others, also while spans are exported."""
 # $ python PROGRAM
 # $ env TRACERUN_EXPORTER=otlp OTEL_EXPORTER_OTLP_ENDPOINT=$WEB TRACERUN python PROGRAM
-# $ env TRACERUN_EXPORTER=otlp OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9 OTEL_EXPORTER_OTLP_PROTOCOL=grpc TRACERUN python PROGRAM
 
 import os
 import sys

@@ -11,6 +11,7 @@ import httpx
 
 
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60
     for level in range(1, 9):
 
         class Transport(httpx.AsyncHTTPTransport):

@@ -1,7 +1,7 @@
 """Warnings in FastAPI and Starlette handlers, sync and async, are attributed as plain."""
 # $ python PROGRAM
 # $ python -W always PROGRAM
-# spans: 16
+# spans: 32
 
 import warnings
 

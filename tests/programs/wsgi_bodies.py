@@ -1,5 +1,5 @@
 """What a Flask application answers, in every form a body can have, reaches a WSGI server as plain."""
-# $ python PROGRAM
+# $ env PYTHONHASHSEED=0 TRACERUN python PROGRAM
 
 import io
 import sys

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _signal
 import atexit
 import os
+import sys
 
 from tracerun.agent import guard
 
@@ -82,18 +83,21 @@ def flush_at_the_end(pipeline: Pipeline) -> None:
     """
     _Flush.pipeline = pipeline
     for name in ("_exit", "execv", "execve"):
-        setattr(os, name, _flushing(getattr(os, name)))
+        ending = _flushing(getattr(os, name))
+        # Also in the module that os has them from: pickle looks for a function there.
+        for module in (os, sys.modules.get(ending.__module__, os)):
+            setattr(module, name, ending)
 
 
 def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
+    from functools import update_wrapper  # noqa: PLC0415 - loaded with the SDK
+
     def ending(*args: Any, **kwargs: Any) -> Any:
         with guard.guarded("the flush at the process's end"):
             finish()
         return original(*args, **kwargs)
 
-    ending.__name__, ending.__doc__ = original.__name__, original.__doc__
-    ending.__module__, ending.__qualname__ = original.__module__, original.__qualname__
-    return ending
+    return update_wrapper(ending, original)
 
 
 def _on_signal(number: int, _: FrameType | None) -> None:

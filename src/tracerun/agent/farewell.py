@@ -81,9 +81,9 @@ def _counted(folder: str, run: str) -> tuple[int, int]:
 
 def _show(folder: str) -> str:
     """The command that shows the last trace, with the folder where it is not the one that is looked into."""
-    from tracerun.settings import default_state_directory  # noqa: PLC0415 - at exit only
-
-    return "tracerun --show" if folder == default_state_directory() else f"TRACERUN_DIR={folder} tracerun --show"
+    return (
+        "tracerun --show" if folder == Process.settings.default_directory else f"TRACERUN_DIR={folder} tracerun --show"
+    )
 
 
 def _why_nothing() -> str:

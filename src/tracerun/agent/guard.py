@@ -25,6 +25,8 @@ class _State:
     debug = False
     # Where the program starts with stderr closed, the descriptor's number may be a file of its own soon.
     stderr_open = True
+    # What descriptor 2 was at the start; a program that closes it may have a file of its own there later.
+    stderr: tuple[int, int] | None = None
     # What happened, for the report: (where, kind of error) to how often.
     errors: dict[tuple[str, str], int] = {}  # noqa: RUF012 - one process, one state
 
@@ -33,15 +35,27 @@ def configure(*, raise_errors: bool, debug: bool) -> None:
     """Called once at boot: whether internal errors are raised (our tests), and whether tracebacks are shown."""
     _State.raise_errors = raise_errors
     _State.debug = debug
+    _State.stderr = _file(2)
+    _State.stderr_open = _State.stderr is not None
+
+
+def _file(descriptor: int) -> tuple[int, int] | None:
+    """What a descriptor stands for; none where it is closed."""
     try:
-        os.fstat(2)
+        status = os.fstat(descriptor)
     except OSError:
-        _State.stderr_open = False
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _stderr_is_there() -> bool:
+    """Whether descriptor 2 is what it was, or one with stdout, as a daemon's log is; anything else may be data."""
+    return _State.stderr_open and (_State.stderr is None or _file(2) in (_State.stderr, _file(1)))
 
 
 def say(line: str) -> None:
     """Writes one line of ours to stderr. Never raises, never blocks on a Python-level buffer."""
-    if _State.stderr_open:
+    if _stderr_is_there():
         data = f"{PREFIX}{printable(line)}\n".encode()
         try:
             os.write(2, data)
@@ -52,7 +66,7 @@ def say(line: str) -> None:
 def stderr_is_terminal() -> bool:
     """Whether somebody is reading along."""
     try:
-        return _State.stderr_open and os.isatty(2)
+        return _stderr_is_there() and os.isatty(2)
     except OSError:
         return False
 

@@ -27,6 +27,8 @@ WAITING, HOOKED, TRACED, CONFLICT, DISABLED, FAILED = "waiting", "hooked", "trac
 # A first call may come while another thread imports what the activation needs; rather than wait for each
 # other for ever, the second call goes through untraced.
 ACTIVATION_TIMEOUT = 10.0
+# inspect.CO_COROUTINE: a flag of the code of coroutine functions.
+CO_COROUTINE = 0x80
 _LOCK = RLock()
 
 
@@ -78,14 +80,23 @@ class Watched:
         """Stands in for an entry until its first call."""
         from functools import update_wrapper  # noqa: PLC0415 - every hooked library has loaded it
 
-        def first_call(*args: Any, **kwargs: Any) -> Any:
+        def next_call() -> Any:
             self.activate()
             owner, name = next(key for key, value in self.originals.items() if value is original)
             current = vars(owner).get(name)
-            return (original if current is first_call else current)(*args, **kwargs)
+            return original if current is trampoline else current
 
-        first_call.tracerun_trampoline = True  # type: ignore[attr-defined]
-        return update_wrapper(first_call, original)
+        def first_call(*args: Any, **kwargs: Any) -> Any:
+            return next_call()(*args, **kwargs)
+
+        async def first_await(*args: Any, **kwargs: Any) -> Any:
+            return await next_call()(*args, **kwargs)
+
+        # Mocks and frameworks ask what kind of function it is; so they are told, without loading inspect.
+        flags = getattr(getattr(original, "__code__", None), "co_flags", 0)
+        trampoline: Any = first_await if flags & CO_COROUTINE else first_call
+        trampoline.tracerun_trampoline = True
+        return update_wrapper(trampoline, original)
 
     def activate(self) -> None:
         """Loads the instrumentor and puts its wrappers in place of the trampolines, once."""

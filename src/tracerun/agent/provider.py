@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from random import Random
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.util.instrumentation import InstrumentationInfo
 
 from tracerun.agent import guard
 from tracerun.agent.resource import of_process
@@ -72,6 +74,26 @@ class SwitchableTracer(Tracer):
         return super().start_span(*args, **kwargs)
 
 
+def _without_warnings(method: Any) -> Any:
+    """A method of the SDK's that leaves ``warnings`` alone.
+
+    Each ``get_tracer`` puts a filter before the program's own, for a deprecated class that it makes itself;
+    whereupon Python forgets which of the program's warnings it has shown already.
+    """
+    init = InstrumentationInfo.__init__
+
+    def info(*arguments: Any) -> InstrumentationInfo:
+        made = object.__new__(InstrumentationInfo)
+        getattr(init, "__wrapped__", init)(made, *arguments)
+        return made
+
+    names = {**method.__globals__, "filterwarnings": lambda *_, **__: None, "InstrumentationInfo": info}
+    return FunctionType(method.__code__, names, method.__name__, method.__defaults__, method.__closure__)
+
+
+_get_tracer = _without_warnings(TracerProvider.get_tracer)
+
+
 class OurProvider(TracerProvider):
     """The SDK's provider, with tracers that can be switched over and a resource that is right after a fork."""
 
@@ -86,7 +108,7 @@ class OurProvider(TracerProvider):
         successor = _Global.successor
         if successor is not None:
             return successor.get_tracer(*args, **kwargs)
-        tracer = super().get_tracer(*args, **kwargs)
+        tracer: trace.Tracer = _get_tracer(self, *args, **kwargs)
         if type(tracer) is not Tracer:
             return tracer
         tracer.__class__ = SwitchableTracer

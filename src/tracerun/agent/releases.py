@@ -18,11 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tracerun.settings import Settings
 
-# The oldest release of opentelemetry-api and -sdk on which all of ours was run, also an API of that release
-# under our own SDK; and the first that is not to be expected to work.
-OLDEST, BELOW = "1.28", "2"
-# Semantic conventions are 0.(N+21) where API and SDK are 1.N.
-OLDEST_CONVENTIONS = "0.49"
+# The oldest release of opentelemetry-sdk on which all of ours was run, the oldest of opentelemetry-api alone,
+# with our SDK on it, and the first that is not to be expected to work. Semantic conventions are 0.(N+21) where
+# API and SDK are 1.N.
+OLDEST_SDK, OLDEST_API, OLDEST_CONVENTIONS, BELOW = "1.28", "1.43", "0.64", "2"
 US = f"tracerun {__version__}"
 
 
@@ -46,11 +45,11 @@ def load(settings: Settings) -> None:
     try:
         __import__("opentelemetry.propagate")
         __import__("opentelemetry.sdk.trace")
+        if api and not sdk:
+            _try_out()
     except Exception as error:  # packages that do not fit fail in many ways
         foreign.withdraw()
-        raise Unfit(_not_importable(api, sdk, error)) from error
-    if not sdk:
-        _complete_api()
+        raise Unfit(_not_working(api, sdk, error)) from error
 
 
 def _check_name() -> None:
@@ -79,13 +78,13 @@ def _check_own(api: str, sdk: str) -> None:
             f"the program has opentelemetry-api {api or '(none)'} and opentelemetry-sdk {sdk}, "
             f"{US} works with both of one release; install that in {sys.prefix}"
         )
-    _check_range("opentelemetry-sdk", sdk, OLDEST)
+    _check_range("opentelemetry-sdk", sdk, OLDEST_SDK)
 
 
 def _check_own_api(api: str) -> None:
     """The program's own API, or its own semantic conventions, under our SDK."""
     if api:
-        _check_range("opentelemetry-api", api, OLDEST)
+        _check_range("opentelemetry-api", api, OLDEST_API)
     conventions = _version("semconv.version")
     if conventions:
         _check_range("opentelemetry-semantic-conventions", conventions, OLDEST_CONVENTIONS)
@@ -106,15 +105,30 @@ def _serve_ours(settings: Settings, api: str) -> None:
     foreign.serve(places, with_api=not api)
 
 
-def _not_importable(api: str, sdk: str, error: Exception) -> str:
+def _try_out() -> None:
+    """Makes a span of our SDK on the program's API: what does not fit is to fail here, not in the program."""
+    from opentelemetry import propagate, trace  # noqa: PLC0415 - loaded by now
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
+
+    # Ours, because the SDK's own draws from the program's `random` and adds to its warning filters.
+    from tracerun.agent.provider import OurProvider, PrivateIdGenerator  # noqa: PLC0415
+
+    tracer = OurProvider(
+        sampler=ALWAYS_ON, resource=Resource.get_empty(), shutdown_on_exit=False, id_generator=PrivateIdGenerator()
+    ).get_tracer("tracerun")
+    with tracer.start_as_current_span("parent", attributes={"key": 1}) as parent:
+        parent.set_attributes({"key": (1, 2)})
+        parent.add_event("event", {"key": "value"})
+        parent.record_exception(ValueError(""))
+        parent.set_status(trace.Status(trace.StatusCode.ERROR, "why"))
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        links = [trace.Link(parent.get_span_context(), {"key": True})]
+        tracer.start_span("child", propagate.extract(carrier), links=links).end()
+
+
+def _not_working(api: str, sdk: str, error: Exception) -> str:
     versions = [f"opentelemetry-api {api or f'of {US}'}", f"opentelemetry-sdk {sdk or f'of {US}'}"]
     why = f"{type(error).__name__}: {first_line(error)}"
-    return f"{' and '.join(versions)} cannot be imported ({why}); install releases that fit in {sys.prefix}"
-
-
-def _complete_api() -> None:
-    """An API before 1.42 has no random flag, and our SDK asks a parent's flags for it."""
-    from opentelemetry.trace import TraceFlags  # noqa: PLC0415 - loaded by now
-
-    if not hasattr(TraceFlags, "random_trace_id"):
-        TraceFlags.random_trace_id = False  # type: ignore[assignment]
+    return f"{' and '.join(versions)} do not work together ({why}); install releases that fit in {sys.prefix}"

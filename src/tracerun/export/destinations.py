@@ -6,10 +6,10 @@ files; a collector that comes up later is found within a minute.
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tracerun.agent import guard
+from tracerun.agent.threads import monotonic
 from tracerun.export import endpoints
 from tracerun.export.lane import Outcome
 

@@ -5,10 +5,13 @@ Source: OTLP exporter specification, "Endpoint URLs for OTLP/HTTP" and "OTLP/gRP
 
 from __future__ import annotations
 
-import http.client
-import socket
+from contextlib import closing
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from tracerun.export.connection import Connection
 
 if TYPE_CHECKING:
     from tracerun.settings import Settings
@@ -81,13 +84,15 @@ def answering() -> str:
 
 def _takes_otlp_over_http() -> bool:
     """Posts an empty export request, which every receiver of OTLP answers with 200 and a protobuf content type."""
-    connection = http.client.HTTPConnection("localhost", HTTP_PORT, timeout=ASK_TIMEOUT)
+    connection = HTTPConnection("localhost", HTTP_PORT)
+    connection.debuglevel = 0
     try:
+        connection.sock = Connection("localhost", HTTP_PORT, ASK_TIMEOUT)
         connection.request("POST", TRACES_PATH, b"", {"Content-Type": "application/x-protobuf"})
         response = connection.getresponse()
         kind = (response.getheader("Content-Type") or "").partition(";")[0].strip()
-        return response.status == http.HTTPStatus.OK and kind == "application/x-protobuf"
-    except (OSError, http.client.HTTPException):
+        return response.status == HTTPStatus.OK and kind == "application/x-protobuf"
+    except (OSError, HTTPException):
         return False
     finally:
         connection.close()
@@ -95,7 +100,7 @@ def _takes_otlp_over_http() -> bool:
 
 def _speaks_http2() -> bool:
     try:
-        with socket.create_connection(("localhost", GRPC_PORT), timeout=ASK_TIMEOUT) as connection:
+        with closing(Connection("localhost", GRPC_PORT, ASK_TIMEOUT)) as connection:
             connection.sendall(_HTTP2_PREFACE)
             frame = connection.recv(9)
             return len(frame) > 3 and frame[3] == _SETTINGS_FRAME  # noqa: PLR2004 - the frame's type

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections import deque
-from time import monotonic
 from typing import TYPE_CHECKING, Protocol
+
+from tracerun.agent.threads import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import _thread
 import logging
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from tracerun.agent.threads import monotonic
 from tracerun.export.lane import Outcome
 from tracerun.settings import hidden
 

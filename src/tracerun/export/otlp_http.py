@@ -1,4 +1,4 @@
-"""OTLP over HTTP: http/protobuf and http/json, posted with ``http.client`` on the export thread.
+"""OTLP over HTTP: http/protobuf and http/json, posted on the export thread.
 
 No protobuf, requests or urllib3 is brought into the program for it.
 Source: OTLP specification 1.9, "OTLP/HTTP"; OTLP exporter specification for the settings.
@@ -6,14 +6,15 @@ Source: OTLP specification 1.9, "OTLP/HTTP"; OTLP exporter specification for the
 
 from __future__ import annotations
 
-import http.client
 import zlib
-from time import monotonic
+from http.client import CannotSendRequest, HTTPConnection, HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tracerun import __version__
+from tracerun.agent.threads import monotonic
 from tracerun.export import otlp_json, protobuf
+from tracerun.export.connection import Connection
 from tracerun.export.lane import Outcome
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class OtlpHttp:
         }
         if self._gzip:
             self._headers["Content-Encoding"] = "gzip"
-        self._connection: http.client.HTTPConnection | None = None
+        self._socket: Connection | None = None
         self._tls: ssl.SSLContext | None = None
         host = f"[{self._host}]" if ":" in self._host else self._host
         self.where = f"{parts.scheme}://{host}:{self._port}{parts.path}"
@@ -78,7 +79,7 @@ class OtlpHttp:
             return Outcome(retry_after=0.0)
         try:
             status, retry_after = self._post(body, timeout)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             self.close()
             return Outcome(retry_after=0.0, why=_reason(error))
         return self._outcome(status, retry_after, len(spans))
@@ -94,14 +95,11 @@ class OtlpHttp:
     def _post(self, body: bytes, timeout: float) -> tuple[int, float]:
         """Status and Retry-After of the answer to a body; a connection gone stale is made anew, once."""
         for fresh in (False, True):
-            connection = None if fresh else self._connection
-            reused = connection is not None
-            if connection is None:
-                connection = self._connection = self._connect(timeout)
+            if self._socket is not None and (fresh or not self._socket.is_ours()):
+                self.close()
+            reused = self._socket is not None
+            connection = self._connected(timeout)
             try:
-                connection.timeout = timeout
-                if connection.sock is not None:
-                    connection.sock.settimeout(timeout)
                 connection.request("POST", self._path, body, self._headers)
                 with connection.getresponse() as response:
                     response.read(LARGEST_ANSWER)
@@ -109,16 +107,22 @@ class OtlpHttp:
                     if over or response.will_close:
                         self.close()
                     return response.status, _seconds(response.getheader("Retry-After"))
-            except (ConnectionError, http.client.RemoteDisconnected, http.client.CannotSendRequest):
+            except (ConnectionError, RemoteDisconnected, CannotSendRequest):
                 self.close()
                 if not reused:
                     raise
         raise AssertionError("unreachable")
 
-    def _connect(self, timeout: float) -> http.client.HTTPConnection:
-        if not self._https:
-            return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls_context())
+    def _connected(self, timeout: float) -> HTTPConnection:
+        """The connection in the form of ``http.client``, which only writes and reads: the socket is ours."""
+        if self._socket is None:
+            self._socket = Connection(self._host, self._port, timeout, self._tls_context() if self._https else None)
+        self._socket.settimeout(timeout)
+        connection = HTTPConnection(self._host, self._port)
+        connection.default_port = 443 if self._https else 80
+        connection.sock = self._socket
+        connection.debuglevel = 0  # programs set it on the class, to see their own requests on stdout
+        return connection
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -132,17 +136,13 @@ class OtlpHttp:
 
     def close(self) -> None:
         """Closes the connection."""
-        connection, self._connection = self._connection, None
+        connection, self._socket = self._socket, None
         if connection is not None:
             connection.close()
 
     def forget(self) -> None:
-        """In a forked child: closes the child's copy of the socket, without a TLS goodbye for the parent's."""
-        connection, self._connection = self._connection, None
-        if connection is not None and connection.sock is not None:
-            from socket import close  # noqa: PLC0415 - rare
-
-            close(connection.sock.detach())
+        """In a forked child: closes the child's copy of the socket."""
+        self.close()
 
 
 def _seconds(retry_after: str | None) -> float:

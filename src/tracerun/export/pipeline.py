@@ -9,13 +9,12 @@ is never ours.
 from __future__ import annotations
 
 import os
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import SpanProcessor
 
 from tracerun.agent import guard
-from tracerun.agent.threads import allocate_lock, get_native_id, start_thread
+from tracerun.agent.threads import allocate_lock, get_native_id, monotonic, start_thread
 from tracerun.export import destinations
 from tracerun.export.lane import Lane
 

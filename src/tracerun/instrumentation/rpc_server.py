@@ -194,6 +194,8 @@ class ServerCall:
                 self._describe(span, code)
         finally:
             span.end()
+            # Nothing of the program's is kept alive by us, nor in a cycle that only the collector would find.
+            self._failure = self.rpc = None
 
     def _describe(self, span: Span, code: str) -> None:
         span.set_attribute("rpc.status_code", code)
@@ -206,7 +208,10 @@ class ServerCall:
     def _why(self) -> str | None:
         failure = self._failure
         if failure is not None:
-            return f"{type(failure).__name__}: {failure}"
+            try:
+                return f"{type(failure).__name__}: {failure}"
+            except Exception:  # noqa: BLE001 - an error whose own text fails is still an error to report
+                return type(failure).__name__
         details = getattr(self.rpc, "details", None)
         said = details() if callable(details) else None
         return text(said) if said else None

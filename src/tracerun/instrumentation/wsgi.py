@@ -1,13 +1,13 @@
 """The SERVER span around a WSGI application: its call, each step of its body, and its close.
 
-All three run in one ``contextvars.Context`` per request, so no token is held across a ``yield`` and a body
-that is dropped half-way leaves nothing behind in the server's thread.
+The request's context is attached for each of them alone and in the context of the caller: context variables
+that the program sets go where they go without us, no token is held across a ``yield``, and a body that is
+dropped half-way leaves nothing behind in the server's thread.
 Source: PEP 3333.
 """
 
 from __future__ import annotations
 
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -19,7 +19,6 @@ from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest, split_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextvars import Context
 
     from opentelemetry.trace import Tracer
 
@@ -55,42 +54,46 @@ def attributes_of(environ: dict[str, Any]) -> dict[str, Any]:
 class Body:
     """The application's body: each step and the close run in the request's context; its end ends the span."""
 
-    __slots__ = ("_body", "_iterator", "_request", "_run")
+    __slots__ = ("_body", "_iterator", "_request")
 
-    def __init__(self, body: Any, run: Callable[..., Any], request: ServerRequest) -> None:
+    def __init__(self, body: Any, request: ServerRequest) -> None:
         self._body = body
         self._iterator: Iterator[bytes] | None = None
-        self._run = run
         self._request = request
 
     def __iter__(self) -> Body:
         return self
 
     def __next__(self) -> bytes:
+        token = otel_context.attach(self._request.context)
         try:
             if self._iterator is None:
-                self._iterator = self._run(iter, self._body)
-            return self._run(next, self._iterator)  # type: ignore[no-any-return]
+                self._iterator = iter(self._body)
+            return next(self._iterator)
         except StopIteration:
             with _GUARD:
-                self._run(self._request.end)
+                self._request.end()
             raise
         except BaseException as error:
             self._request.record(error)
             raise
+        finally:
+            otel_context.detach(token)
 
     def close(self) -> None:
         """PEP 3333: called by the server when the request is over, however it ended."""
+        token = otel_context.attach(self._request.context)
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
-                self._run(close)
+                close()
         except BaseException as error:
             self._request.record(error)
             raise
         finally:
             with _GUARD:
-                self._run(self._request.end)
+                self._request.end()
+            otel_context.detach(token)
 
     def __del__(self) -> None:
         # Neither exhausted nor closed: test clients do that.
@@ -118,24 +121,23 @@ def run(application: Callable[..., Any], environ: dict[str, Any], start_response
     if request is None:
         return application(environ, start_response)
     environ[REQUEST_KEY] = request
-    context = copy_context()
-    context.run(otel_context.attach, request.context)
-    return _run_in(context, request, application, environ, start_response)
+    return _run_in(request, application, environ, start_response)
 
 
-def _run_in(
-    context: Context, request: ServerRequest, application: Callable[..., Any], environ: dict[str, Any], start: Any
-) -> Any:
+def _run_in(request: ServerRequest, application: Callable[..., Any], environ: dict[str, Any], start: Any) -> Any:
     def start_response(status: str, *args: Any, **kwargs: Any) -> Any:
         with _GUARD:
             request.status = int(status.partition(" ")[0])
         return start(status, *args, **kwargs)
 
+    token = otel_context.attach(request.context)
     try:
-        body = context.run(application, environ, start_response)
+        body = application(environ, start_response)
     except BaseException as error:
         with _GUARD:
             request.record(error)
             request.end()
         raise
-    return (SizedBody if hasattr(body, "__len__") else Body)(body, context.run, request)
+    finally:
+        otel_context.detach(token)
+    return (SizedBody if hasattr(body, "__len__") else Body)(body, request)

@@ -11,6 +11,7 @@ import sys
 
 
 def _boot(folder):
+    before = set(sys.modules)
     package = os.path.dirname(os.path.dirname(folder))
     if sys.version_info < (3, 10):
         if os.environ.get("TRACERUN_PID") == str(os.getpid()):
@@ -30,6 +31,10 @@ def _boot(folder):
     from tracerun.agent.boot import boot
 
     boot(folder)
+    # The program's own import of these is the first, as its finders see it: ours needed them early.
+    for name in ("__future__", "atexit"):
+        if name not in before:
+            sys.modules.pop(name, None)
 
 
 def _say_too_old():
