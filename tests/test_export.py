@@ -119,7 +119,7 @@ class TestLastLine:
     @pytest.mark.parametrize(
         ("program", "why"),
         [
-            ("print(1)", "no HTTP or gRPC library was used (see tracerun --list-instrumentations)"),
+            ("print(1)", "no library that is traced was used (see tracerun --list-instrumentations)"),
             ("import httpx", "httpx was imported, but no call was made or served"),
         ],
     )

@@ -166,7 +166,7 @@ class Settings:
     )
 
     directory = Setting[str](
-        "TRACERUN_DIR", parse.path, "", help="Folder of the span files; $XDG_STATE_HOME/tracerun by default."
+        "TRACERUN_DIR", parse.folder, "", help="Folder of the span files; $XDG_STATE_HOME/tracerun by default."
     )
     enabled = Setting[bool]("TRACERUN_ENABLED", parse.boolean, True, help="false: run the program untraced.")
     sdk_disabled = Setting[bool]("OTEL_SDK_DISABLED", parse.boolean, False, help="true: run the program untraced.")

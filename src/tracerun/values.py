@@ -50,6 +50,14 @@ def path(value: str) -> str:
         return value
 
 
+def folder(value: str) -> str:
+    """A folder, made absolute at once: the program may change its current one."""
+    try:
+        return os.path.abspath(path(value))
+    except OSError:  # the current folder is gone
+        return path(value)
+
+
 def boolean(value: str) -> bool:
     """``true`` or ``false`` (and 1, 0, yes, no, on, off), in any case."""
     lowered = value.lower()

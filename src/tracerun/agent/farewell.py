@@ -99,7 +99,7 @@ def _why_nothing() -> str:
     disabled = [watched for watched in libraries.WATCHED if watched.state == libraries.DISABLED]
     if len(disabled) == len(libraries.WATCHED):
         return "every library is disabled"
-    return "no HTTP or gRPC library was used (see tracerun --list-instrumentations)"
+    return "no library that is traced was used (see tracerun --list-instrumentations)"
 
 
 def _count(number: int, noun: str) -> str:

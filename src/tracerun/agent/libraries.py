@@ -41,7 +41,7 @@ class Watched:
         reason: Why, where the state needs a reason.
     """
 
-    __slots__ = ("active", "library", "originals", "patches", "reason", "state")
+    __slots__ = ("active", "library", "originals", "patches", "reason", "state", "wrapped")
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -49,6 +49,8 @@ class Watched:
         self.reason = ""
         self.active = False
         self.originals: dict[tuple[Any, str], Any] = {}
+        # What stands in each place for the original now: a trampoline, then the wrapper.
+        self.wrapped: dict[tuple[Any, str], Any] = {}
         self.patches: dict[str, Callable[[Any], Any]] = {}
 
     def on_import(self, module: ModuleType) -> None:
@@ -73,8 +75,17 @@ class Watched:
             if target.endswith("?"):
                 return
             raise AttributeError(f"{target} is not there; is this release newer than {self.library.name}'s patch?")
-        original = self.originals.setdefault((owner, name), current)
-        setattr(owner, name, factory(original))
+        place = (owner, name)
+        ours = self.wrapped.get(place)
+        if ours is None or vars(owner).get(name) is ours or self.state == TRACED:
+            original = self.originals[place] if ours is not None and current is ours else current
+            self.originals[place] = original
+            self.wrapped[place] = made = factory(original)
+            setattr(owner, name, made)
+        else:
+            # A mock or the program's own patch stands there, over our trampoline: it stays, and the trampoline,
+            # which it may call as "the original", leads to the wrapper.
+            self.wrapped[place] = factory(self.originals[place])
 
     def _trampoline(self, original: Any) -> Any:
         """Stands in for an entry until its first call."""
@@ -82,9 +93,9 @@ class Watched:
 
         def next_call() -> Any:
             self.activate()
-            owner, name = next(key for key, value in self.originals.items() if value is original)
-            current = vars(owner).get(name)
-            return original if current is trampoline else current
+            place = next(place for place, value in self.originals.items() if value is original)
+            made = self.wrapped.get(place)
+            return original if made is trampoline or made is None else made
 
         def first_call(*args: Any, **kwargs: Any) -> Any:
             return next_call()(*args, **kwargs)
@@ -137,7 +148,11 @@ class Watched:
     def restore(self, *, only_trampolines: bool = False) -> None:
         """Puts back what was there before us, or what was under the trampolines that no wrapper has replaced."""
         for (owner, name), original in self.originals.items():
-            if not only_trampolines or getattr(vars(owner).get(name), "tracerun_trampoline", False):
+            ours = self.wrapped.get((owner, name))
+            if only_trampolines and not getattr(ours, "tracerun_trampoline", False):
+                continue
+            self.wrapped.pop((owner, name), None)
+            if vars(owner).get(name) is ours:
                 setattr(owner, name, original)
 
 

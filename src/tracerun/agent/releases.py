@@ -129,6 +129,7 @@ def _try_out() -> None:
 
 
 def _not_working(api: str, sdk: str, error: Exception) -> str:
-    versions = [f"opentelemetry-api {api or f'of {US}'}", f"opentelemetry-sdk {sdk or f'of {US}'}"]
-    why = f"{type(error).__name__}: {first_line(error)}"
-    return f"{' and '.join(versions)} do not work together ({why}); install releases that fit in {sys.prefix}"
+    what = f"the OpenTelemetry of {US} does not work with this program's packages"
+    if api or sdk:
+        what = f"the program's opentelemetry-api {api} does not work with opentelemetry-sdk {sdk or f'of {US}'}"
+    return f"{what} ({type(error).__name__}: {first_line(error)}); update them in {sys.prefix}"

@@ -44,8 +44,11 @@ def traces(settings: Settings, endpoint: str = "") -> tuple[str, str]:
     if not given:
         given = f"http://localhost:{GRPC_PORT if protocol == 'grpc' else HTTP_PORT}"
     url = _with_scheme(given, insecure=settings.insecure)
-    # The endpoint of one signal is used as it is; the common one is a base URL.
-    return protocol, url if own or protocol == "grpc" else url.rstrip("/") + TRACES_PATH
+    if protocol == "grpc":  # a gRPC target has no place for userinfo, and would be shown with it
+        scheme, _, rest = url.partition("://")
+        return protocol, f"{scheme}://{rest.rpartition('@')[2]}"
+    # The endpoint of one signal is used as it is; the common one is a base URL, which some give with the path.
+    return protocol, url if own else url.rstrip("/").removesuffix(TRACES_PATH) + TRACES_PATH
 
 
 def http_beside(url: str) -> str:

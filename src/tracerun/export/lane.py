@@ -114,7 +114,10 @@ class Lane:
         batch = self._again or self._next_batch()
         self._again = []
         self._in_flight = len(batch)
-        outcome = self.destination.send(batch, deadline)
+        try:
+            outcome = self.destination.send(batch, deadline)
+        except Exception as error:  # noqa: BLE001 - a destination that fails keeps its spans for another try
+            outcome = Outcome(retry_after=0.0, why=f"{type(error).__name__}: {error}"[:200])
         self._in_flight = 0
         self.delivered += outcome.delivered
         for reason, count in outcome.dropped.items():

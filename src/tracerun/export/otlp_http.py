@@ -6,6 +6,7 @@ Source: OTLP specification 1.9, "OTLP/HTTP"; OTLP exporter specification for the
 
 from __future__ import annotations
 
+import os
 import zlib
 from http.client import CannotSendRequest, HTTPConnection, HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING
@@ -129,6 +130,9 @@ class OtlpHttp:
             import ssl  # noqa: PLC0415 - only for https
 
             authorities, certificate, key = self._tls_files
+            for path in filter(None, self._tls_files):
+                if not os.path.isfile(path):
+                    raise OSError(f"there is no file {path}, which OTEL_EXPORTER_OTLP_*CERTIFICATE or _KEY names")
             self._tls = ssl.create_default_context(cafile=authorities or None)
             if certificate:
                 self._tls.load_cert_chain(certificate, key or None)

@@ -8,6 +8,7 @@ is never ours.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,8 @@ class Pipeline:
             with guard.guarded("the export thread"):
                 destinations.suppress_tracing()
                 for lane in self.lanes:
-                    getattr(lane.destination, "prepare", _nothing)()
+                    with contextlib.suppress(Exception):  # what is wrong shows, and is said, at the first send
+                        getattr(lane.destination, "prepare", _nothing)()
                 parked = False
                 while not parked:
                     if not self._waiting() and not self._parked:

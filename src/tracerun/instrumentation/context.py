@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -18,6 +19,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun import __version__
+from tracerun.instrumentation import redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +91,15 @@ def fail(span: Span, error: BaseException, *, describe: bool = True) -> None:
         describe: Whether the status carries the exception's text.
     """
     span.set_attribute("error.type", type_name(error))
-    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}" if describe else None))
+    description = redaction.text(f"{type(error).__name__}: {error}") if describe else None
+    span.set_status(Status(StatusCode.ERROR, description))
+
+
+def record_exception(span: Span, error: BaseException) -> None:
+    """Adds the ``exception`` event, with the URLs that exceptions quote redacted."""
+    stack = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    texts = {"exception.message": redaction.text(str(error)), "exception.stacktrace": redaction.text(stack)}
+    span.record_exception(error, texts)
 
 
 def type_name(error: BaseException) -> str:

@@ -20,6 +20,7 @@ from tracerun.instrumentation.context import (
     extract,
     fail,
     inject_into,
+    record_exception,
     start_client,
     suppressed,
 )
@@ -167,7 +168,7 @@ class ServerRequest:
         if self.status is not None:
             span.set_attribute("http.response.status_code", self.status)
         if self.error is not None:
-            span.record_exception(self.error)
+            record_exception(span, self.error)
             fail(span, self.error)
         elif self.status is not None and self.status >= SERVER_ERROR:
             span.set_attribute("error.type", str(self.status))

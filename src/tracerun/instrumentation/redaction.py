@@ -6,6 +6,8 @@ many more.
 
 from __future__ import annotations
 
+import re
+
 REDACTED = "REDACTED"
 # Keys whose value is a secret by name, compared in lower case with "-" taken as "_".
 SECRET_KEYS = frozenset(
@@ -53,7 +55,11 @@ _SECRET_ENDS = ("_token", "_secret", "_key", "_password", "_signature", "_creden
 
 def is_secret(key: str) -> bool:
     """Whether the value behind this key is to be hidden."""
-    name = key.lower().replace("-", "_")
+    # accessToken, AccessToken and access-token are access_token.
+    words = "".join(
+        f"_{c}" if c.isupper() and before.islower() else c for before, c in zip(" " + key, key, strict=False)
+    )
+    name = words.lower().replace("-", "_")
     return name in SECRET_KEYS or name.endswith(_SECRET_ENDS)
 
 
@@ -85,3 +91,13 @@ def url(text: str) -> str:
         authority, slash, path = rest.partition("/")
         head = f"{scheme}://{REDACTED}:{REDACTED}@{authority.rpartition('@')[2]}{slash}{path}"
     return f"{head}?{query(tail)}" if question else head
+
+
+_USERINFO = re.compile(r"(://)[^/\s@\"'<>]+@")
+_PAIR = re.compile(r"([?&;])([\w.%-]+)=([^&;\s\"'<>)\]}]+)")
+
+
+def text(message: str) -> str:
+    """Any text with the URLs in it redacted: exceptions quote the URL that failed."""
+    message = _USERINFO.sub(rf"\1{REDACTED}@", message)
+    return _PAIR.sub(lambda pair: f"{pair[1]}{pair[2]}={REDACTED}" if is_secret(pair[2]) else pair[0], message)

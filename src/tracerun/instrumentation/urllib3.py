@@ -12,6 +12,10 @@ _TRACER = tracer("urllib3")
 _VERSIONS: dict[Any, str] = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
 
+# A program's own, in whatever case, is replaced and not doubled.
+_FIELDS = ("traceparent", "tracestate")
+
+
 class _Span(HttpClientSpan):
     __slots__ = ()
 
@@ -26,11 +30,14 @@ def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     # _make_request(self, conn, method, url, body=None, headers=None, ...) in every release since 1.26; it is
     # one attempt, where urlopen calls itself for retries and redirects. urlopen passes headers by name.
     pool, method, target = args[0], argument(args, kwargs, 2, "method"), argument(args, kwargs, 3, "url")
-    headers = dict(kwargs.get("headers") or pool.headers or {})
+    given = kwargs.get("headers") or pool.headers or {}
+    # A copy, of the same kind: urllib3's own has several values for a name. The program's stays as it was.
+    headers = given.copy() if hasattr(given, "copy") else dict(given)
+    for name in [name for name in headers if name.lower() in _FIELDS and name != name.lower()]:
+        del headers[name]
     url = target if "://" in target else f"{pool.scheme}://{_authority(pool)}{target}"
     span = start_http_client(_Span, _TRACER, method, url, headers)
     if span is not None:
-        # A copy: the program's own dictionary stays as it was.
         kwargs["headers"] = headers
     return span
 

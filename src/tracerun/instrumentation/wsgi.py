@@ -54,10 +54,12 @@ def attributes_of(environ: dict[str, Any]) -> dict[str, Any]:
 class Body:
     """The application's body: each step and the close run in the request's context; its end ends the span."""
 
-    __slots__ = ("_body", "_iterator", "_request")
+    __slots__ = ("_body", "_context", "_iterator", "_request")
 
     def __init__(self, body: Any, request: ServerRequest) -> None:
         self._body = body
+        # As the last step left it: a span that the body holds open across a yield stays the current one in it.
+        self._context = request.context
         self._iterator: Iterator[bytes] | None = None
         self._request = request
 
@@ -65,11 +67,13 @@ class Body:
         return self
 
     def __next__(self) -> bytes:
-        token = otel_context.attach(self._request.context)
+        token = otel_context.attach(self._context)
         try:
             if self._iterator is None:
                 self._iterator = iter(self._body)
-            return next(self._iterator)
+            part = next(self._iterator)
+            self._context = otel_context.get_current()
+            return part
         except StopIteration:
             with _GUARD:
                 self._request.end()
@@ -82,7 +86,7 @@ class Body:
 
     def close(self) -> None:
         """PEP 3333: called by the server when the request is over, however it ended."""
-        token = otel_context.attach(self._request.context)
+        token = otel_context.attach(self._context)
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
@@ -140,4 +144,14 @@ def _run_in(request: ServerRequest, application: Callable[..., Any], environ: di
         raise
     finally:
         otel_context.detach(token)
+    if _is_file(body, environ):
+        with _GUARD:
+            request.end()
+        return body
     return (SizedBody if hasattr(body, "__len__") else Body)(body, request)
+
+
+def _is_file(body: Any, environ: dict[str, Any]) -> bool:
+    """Whether the server will send a file by itself (PEP 3333, ``wsgi.file_wrapper``), if it gets it as it is."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
