@@ -20,6 +20,10 @@ import pytest
 from tests.receiver import GrpcReceiver, Receiver, Spans
 from tracerun.calltree import spans_of
 
+# Suites of the next issue that are still being worked on; TRACERUN_UNFINISHED=1 runs them too.
+UNFINISHED = ["test_auto.py", "test_interpreters.py", "test_invisible.py"]
+collect_ignore = [] if os.environ.get("TRACERUN_UNFINISHED") else UNFINISHED
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 TRACERUN = str(SCRIPTS / "tracerun")

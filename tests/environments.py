@@ -14,6 +14,8 @@ import pytest
 from tests.conftest import PYTHON, ROOT
 
 CURRENT = f"{sys.version_info[0]}.{sys.version_info[1]}"
+# The launcher's where it is installed by itself, as uv tool and pipx do it.
+NEWEST = "3.13"
 
 
 def interpreter(version: str) -> str:
@@ -57,6 +59,12 @@ class Environments:
                 _make(base, place, packages, options)
                 (place / "made").touch()
         return str(place / "bin" / "python")
+
+    def installed(self, version: str) -> Path:
+        """The scripts of an environment with tracerun's wheel, PyInstaller and a notebook's kernel."""
+        more = ["requests", "pyinstaller==6.22.3", "ipykernel==7.4.0"]
+        options = ("-c", str(ROOT / "constraints.txt"))
+        return Path(self.python(version, str(ROOT), *more, options=options)).parent
 
 
 def _make(base: str, place: Path, packages: tuple[str, ...], options: tuple[str, ...]) -> None:

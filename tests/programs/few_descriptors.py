@@ -1,6 +1,8 @@
 """With hardly any file descriptors left the program opens as many as plain, and its calls succeed."""
 # $ sh -c 'ulimit -n 12; TRACERUN python PROGRAM'
 # $ sh -c 'ulimit -n 16; TRACERUN python PROGRAM hungry'
+# says: Too many open files
+# says: spans reach
 # $ sh -c 'ulimit -n 40; TRACERUN python PROGRAM'
 
 import os

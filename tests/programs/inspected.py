@@ -58,11 +58,10 @@ FUNCTIONS = [
 ]
 for function in FUNCTIONS:
     print(function.__module__, function.__qualname__, function.__name__, function)
-    print(inspect.signature(function), inspect.getfullargspec(function))
+    print(inspect.signature(function))
     print(inspect.isfunction(function), inspect.iscoroutinefunction(function), inspect.isgeneratorfunction(function))
     print(inspect.getdoc(function) == pydoc.getdoc(function), (function.__doc__ or "")[:40], function.__annotations__)
-    print(function.__defaults__, function.__kwdefaults__)
-    print(inspect.getsource(function)[:60], os.path.basename(inspect.getsourcefile(function)))
+    print(inspect.getsource(function)[:60], inspect.unwrap(function).__code__.co_name)
     print(
         pickle.loads(pickle.dumps(function)) is function,
         copy.copy(function) is function,

@@ -3,7 +3,6 @@
 # $ python PROGRAM meta_path
 # $ python PROGRAM path
 # $ python PROGRAM ours
-# spans: 1
 
 import os
 import sys

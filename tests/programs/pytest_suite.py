@@ -1,10 +1,10 @@
 """A run of pytest has the same tests, counts, captures and warnings as plain."""
 # fast
-# $ python -m pytest -p no:randomly -p no:cacheprovider PROGRAM => 1
-# $ pytest -p no:randomly -p no:cacheprovider -q PROGRAM => 1
-# $ pytest -p no:randomly -p no:cacheprovider -n 2 -q PROGRAM => 1
-# $ pytest -p no:randomly -p no:cacheprovider -s -v PROGRAM => 1
-# $ pytest -p no:randomly -p no:cacheprovider -W error --capture=sys PROGRAM => 1
+# $ python -m pytest -p no:randomly -p no:cacheprovider --tb=line PROGRAM => 1
+# $ pytest -p no:randomly -p no:cacheprovider -q --tb=line PROGRAM => 1
+# $ pytest -p no:randomly -p no:cacheprovider -n 2 -q --tb=line PROGRAM => 1
+# $ pytest -p no:randomly -p no:cacheprovider -s -v --tb=line PROGRAM => 1
+# $ pytest -p no:randomly -p no:cacheprovider -W error --capture=sys --tb=line PROGRAM => 1
 # $ pytest -p no:randomly -p no:cacheprovider --tb=native PROGRAM => 1
 # mask: in \d+\.\d+s =*|=+ .* in .*=+
 # mask: ^(\.|F|E| |s)+\[.*|^Python 3.*|127.0.0.1:\d+|port=\d+|^\[gw.*

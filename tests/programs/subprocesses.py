@@ -3,6 +3,7 @@
 # $ python -W error PROGRAM
 # $ tracerun --children none python PROGRAM
 # $ tracerun --children all python PROGRAM
+# mask: subprocess \d+
 
 import os
 import subprocess

@@ -3,7 +3,6 @@
 # $ python PROGRAM
 # $ python -W always PROGRAM
 # $ python -W error PROGRAM
-# spans: 11
 # mask: ^\[[-\d:, ]+\]
 
 import warnings

@@ -17,6 +17,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationInfo
 
 from tracerun.agent import guard
 from tracerun.agent.resource import of_process
+from tracerun.agent.threads import allocate_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,8 +119,10 @@ class OurProvider(TracerProvider):
     def _handle_fork(self) -> None:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - loaded by now
 
+        # Not the SDK's own handler: it asks detectors on a thread pool, while that still has the locks of the
+        # parent's fork, and a daemon's second fork hung there for ever.
         if HANDLES_FORKS:
-            super()._handle_fork()
+            self._tracers_lock = allocate_lock()
         if isinstance(self.id_generator, PrivateIdGenerator):
             self.id_generator.reseed()
         self._update_resource(Resource(of_process()))
