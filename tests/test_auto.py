@@ -60,28 +60,28 @@ ASK_ASGI = """
 import asyncio, httpx
 async def ask():
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
-        print((await client.get("/work/x")).text.strip('"'))
+        print((await client.get("/job/x")).text.strip('"'))
 asyncio.run(ask())
 """
 STARLETTE = """
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-app = Starlette(routes=[Route("/work/{name}", lambda request: PlainTextResponse("x"))])
+app = Starlette(routes=[Route("/job/{name}", lambda request: PlainTextResponse("x"))])
 """
 # An application of each framework, how it is asked for a page, and the span that this makes.
 APPLICATIONS = {
     "flask": (
-        "from flask import Flask\napp = Flask('app')\napp.add_url_rule('/work/<name>', view_func=lambda name: name)\n",
-        "print(app.test_client().get('/work/x').text)\n",
-        "GET /work/<name>",
+        "from flask import Flask\napp = Flask('app')\napp.add_url_rule('/job/<name>', view_func=lambda name: name)\n",
+        "print(app.test_client().get('/job/x').text)\n",
+        "GET /job/<name>",
     ),
     "fastapi": (
-        "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/work/{name}')\ndef work(name):\n    return name\n",
+        "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/job/{name}')\ndef work(name):\n    return name\n",
         ASK_ASGI,
-        "GET /work/{name}",
+        "GET /job/{name}",
     ),
-    "starlette": (STARLETTE, ASK_ASGI, "GET /work/{name}"),
+    "starlette": (STARLETTE, ASK_ASGI, "GET /job/{name}"),
 }
 
 
