@@ -20,6 +20,11 @@ import pytest
 from tests.receiver import GrpcReceiver, Receiver, Spans
 from tracerun.calltree import spans_of
 
+# Programs inherit what is ignored: under nohup, or in the background of a shell, it would not be as users have it.
+for _number, _usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, None)):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _usual is None else _usual)
+
 # Suites of the next issue that are still being worked on; TRACERUN_UNFINISHED=1 runs them too.
 UNFINISHED = ["test_auto.py", "test_interpreters.py", "test_invisible.py"]
 collect_ignore = [] if os.environ.get("TRACERUN_UNFINISHED") else UNFINISHED
