@@ -25,10 +25,6 @@ for _number, _usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGTERM, signal
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _usual is None else _usual)
 
-# Suites of the next issue that are still being worked on; TRACERUN_UNFINISHED=1 runs them too.
-UNFINISHED = ["test_auto.py", "test_interpreters.py", "test_invisible.py"]
-collect_ignore = [] if os.environ.get("TRACERUN_UNFINISHED") else UNFINISHED
-
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 TRACERUN = str(SCRIPTS / "tracerun")

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import re
 import shlex
 import shutil
+import signal
 import socket
+import ssl
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import ROOT, Done, Runner, WebServer
+from tests.conftest import ROOT, Done, Runner, WebServer, wait_for_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from http.server import ThreadingHTTPServer
 
+SERVER = 2
 PROGRAMS = ROOT / "tests" / "programs"
 # What differs between two plain runs too: addresses of objects, and durations as test runners print them.
 MASKS = [r"0x[0-9a-f]{6,}", r"\bin \d+\.\d+s", r"object at \w+"]
@@ -95,7 +100,7 @@ class Worlds:
         for command in case.before:
             words = shlex.split(command.replace("PROGRAM", case.path.name))
             subprocess.run(words, cwd=self.folder, env=self.run.env, check=True)
-        env = {**self.web, "TRACERUN_RAISE_ERRORS": "false"}
+        env: dict[str, str | None] = {**self.web, "TRACERUN_RAISE_ERRORS": "false"}
         return self.run.command(*case.words(self.web, traced=traced), cwd=self.folder, env=env)
 
 
@@ -109,8 +114,8 @@ def outcome(done: Done, masks: list[str]) -> str:
 
 def difference(plain: str, traced: str) -> str:
     """The two runs as a diff; empty where they are the same."""
-    lines = [text.encode("utf-8", "backslashreplace").decode().splitlines() for text in (plain, traced)]
-    return "\n".join(difflib.unified_diff(*lines, "plain", "traced", lineterm="", n=2)) or (
+    before, after = (text.encode("utf-8", "backslashreplace").decode().splitlines() for text in (plain, traced))
+    return "\n".join(difflib.unified_diff(before, after, "plain", "traced", lineterm="", n=2)) or (
         "" if plain == traced else "?"
     )
 
@@ -128,16 +133,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def secured(server: ThreadingHTTPServer, certificate: Path) -> None:
+    """Puts TLS under a server that is running."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+
+
 @pytest.fixture
 def servers(web: WebServer, certificate: Path) -> Iterator[dict[str, str]]:
     """The URLs of an HTTP and an HTTPS server, and the certificate of the second, as a program's variables."""
-    import ssl
-
-    secure = WebServer()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True, do_handshake_on_connect=False)
-    silent = socket.create_server(("127.0.0.1", 0))
+    secure, silent = WebServer(), socket.create_server(("127.0.0.1", 0))
+    secured(secure.server, certificate)
     with contextlib.closing(secure), silent:
         yield {
             "SILENT": f"http://127.0.0.1:{silent.getsockname()[1]}",
@@ -212,3 +219,121 @@ def test_pythonpath_in_the_program(run: Runner, children: str) -> None:
             assert traced.replace("None", "''") == plain.replace("None", "''")
         else:
             assert re.sub(r"'[^':]*/agent/path:?", "'", traced, count=1) == plain.replace("None", "''")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("name", ["gevent_patched.py", "eventlet_patched.py"])
+def test_export_beside_green_threads(
+    run: Runner, servers: dict[str, str], receiver: Any, name: str, secure: bool
+) -> None:
+    """Under gevent and eventlet, which replace sockets and TLS, every span reaches a receiver, also over https."""
+    if secure:
+        secured(receiver.server, Path(servers["WEB_CA"]))
+    env: dict[str, str | None] = {
+        **servers,
+        "TRACERUN_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint.replace("http:", "https:" if secure else "http:"),
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": servers["WEB_CA"],
+    }
+    done = run.traced("python", str(PROGRAMS / name), env=env)
+    assert (done.status, done.ours) == (0, []), done
+    assert len(receiver.wait_for(12)) == 12
+
+
+DJANGO_TESTS = """
+from django.test import TestCase
+
+class Tests(TestCase):
+    def test_admin(self):
+        self.assertEqual(self.client.get("/admin/").status_code, 302)
+
+    def test_fails(self):
+        self.assertEqual(self.client.get("/nosuch").status_code, 200)
+"""
+DJANGO_COMMANDS = [
+    "manage.py check",
+    "manage.py migrate",
+    "manage.py shell -c 'from django.conf import settings; print(settings.ROOT_URLCONF, settings.DEBUG)'",
+    "manage.py shell -v 0 -c 'from django.contrib.auth.models import User; print(User.objects.count())'",
+    "manage.py test -v 2",
+    "manage.py diffsettings --all",
+    "manage.py nosuch",
+    "-c 'import django.conf; print(django.conf.settings.configured)'",
+    "-m django check",
+    "-m django check --settings shop.settings",
+]
+DJANGO_MASKS = [
+    *MASKS,
+    r"\bin [\d.]+s",
+    r"SECRET_KEY = .*",
+    r"^[A-Z][a-z]+ \d+, \d{4} - [\d:]+|\[\d+/\w+/\d+ [\d:]+\]",
+    r"127.0.0.1:\d+",
+]
+
+
+@pytest.fixture
+def project(run: Runner) -> Path:
+    """Django's default layout, made by its own command: only manage.py knows the settings."""
+    subprocess.run(["django-admin", "startproject", "shop", "."], cwd=run.folder, env=run.env, check=True)
+    run.program(DJANGO_TESTS, "shop/tests.py")
+    return run.folder
+
+
+@pytest.mark.slow
+def test_django_commands(run: Runner, project: Path) -> None:
+    """Every command of a project in the default layout does what it does plain."""
+    env = {"TRACERUN_RAISE_ERRORS": "false"}
+    for command in DJANGO_COMMANDS:
+        database = project / "db.sqlite3"
+        before = database.read_bytes() if database.exists() else b""
+        plain = run.plain("python", *shlex.split(command), env=env)
+        database.write_bytes(before)
+        traced = run.traced("python", *shlex.split(command), env=env)
+        differs = difference(outcome(plain, DJANGO_MASKS), outcome(traced, DJANGO_MASKS))
+        assert not differs, f"{command}\n{differs}\n{traced.ours}"
+        assert not [line for line in traced.ours if "spans are kept in" not in line]
+
+
+# Prints an answer, less what Django draws anew for each.
+GET = """
+import re, sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1])
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status, sorted(answer.headers.keys()), re.sub(rb'value="[A-Za-z0-9]{64}"', b"", answer.read()))
+"""
+
+
+def runserver(run: Runner, port: int, *words: str) -> list[str]:
+    """What a development server answers and logs, and how Ctrl-C ends it."""
+    log = run.folder / "runserver.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*words, str(port)], cwd=run.folder, env=run.env, stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_for_port(port, process, log)
+        urls = [f"http://127.0.0.1:{port}{path}" for path in ("/", "/admin/login/", "/nosuch")]
+        answers = [run.plain("python", "-c", GET, url).out for url in urls]
+        os.killpg(process.pid, signal.SIGINT)
+        status = process.wait(20)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith("tracerun:"))
+    for mask in DJANGO_MASKS:
+        text = re.sub(mask, "…", text, flags=re.MULTILINE)
+    return [*answers, f"{status} {text}"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", [[], ["--noreload"]], ids=["reloader", "no reloader"])
+def test_django_runserver(run: Runner, project: Path, port: int, option: list[str]) -> None:
+    """The development server serves, logs and stops as plain, and its requests are traced."""
+    words = ["python", "-u", "manage.py", "runserver", *option]
+    assert runserver(run, port, *words) == runserver(run, port, "tracerun", *words)
+    assert len(run.spans().all(kind=SERVER)) == 3

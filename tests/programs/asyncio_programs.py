@@ -29,7 +29,9 @@ async def main():
     print(loop.get_debug(), type(loop).__name__, len(asyncio.all_tasks()))
     async with httpx.AsyncClient() as client:
         print(await asyncio.gather(*(get(client, n) for n in range(4))))
-        print(await asyncio.gather(*(get(client, n) for n in ("a", "b")), client.get("bad://x"), return_exceptions=True))
+        print(
+            await asyncio.gather(*(get(client, n) for n in ("a", "b")), client.get("bad://x"), return_exceptions=True)
+        )
         task = asyncio.create_task(client.get(WEB))
         await asyncio.sleep(0)
         task.cancel()

@@ -13,5 +13,4 @@ import requests
 
 with open("result", "w", encoding="utf-8") as file:
     file.write(f"{sys.stdin is None} {sys.stdout is None} {sys.stderr is None}\n")
-    for _ in range(2):
-        file.write(requests.get(os.environ["WEB"] + "/404/x").text + "\n")
+    file.writelines(requests.get(os.environ["WEB"] + "/404/x").text + "\n" for _ in range(2))

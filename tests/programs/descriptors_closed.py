@@ -2,7 +2,7 @@
 # $ python PROGRAM
 # $ env TRACERUN_EXPORTER=file,otlp OTEL_EXPORTER_OTLP_ENDPOINT=$WEB TRACERUN python PROGRAM
 # $ env TRACERUN_EXPORTER=file,otlp OTEL_EXPORTER_OTLP_ENDPOINT=$WEB_TLS OTEL_EXPORTER_OTLP_CERTIFICATE=$WEB_CA TRACERUN python PROGRAM
-# spans: 8
+# spans: 4
 
 import os
 import resource
@@ -13,7 +13,7 @@ import requests
 
 held = []
 limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-for _ in range(4):
+for _ in range(2):
     requests.get(os.environ["WEB"])
     time.sleep(1.2)
     os.closerange(3, limit)

@@ -29,6 +29,8 @@ else:
     for name in ("PYTHONPATH", "TRACERUN_DIR", "HOME", "PATH"):
         os.unsetenv(name)
 print(requests.get(WEB, proxies={"http": None}).text)
-done = subprocess.run([sys.executable, "-c", "import sys; print(sys.path[1:])"], capture_output=True, text=True, check=False)
+done = subprocess.run(
+    [sys.executable, "-c", "import sys; print(sys.path[1:])"], capture_output=True, text=True, check=False
+)
 print(done.returncode, done.stdout, done.stderr)
 print(requests.get(WEB).text, sorted(os.environ) if how in ("clear", "replace") else "")

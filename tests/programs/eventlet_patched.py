@@ -11,7 +11,6 @@ eventlet.monkey_patch()
 
 import os
 import socket
-import ssl
 import threading
 import time
 

@@ -28,7 +28,14 @@ cycle.self = cycle
 weakref.finalize(kept, print, "finalized")
 atexit.register(print, "first registered")
 atexit.register(lambda: print("call at exit", requests.get(WEB).status_code))
-threading.Thread(target=lambda: print("thread", requests.get(WEB).status_code)).start()
+
+
+def work():
+    threading.main_thread().join()
+    print("thread", requests.get(WEB).status_code)
+
+
+threading.Thread(target=work).start()
 print(atexit._ncallbacks() > 0)
 requests.get(WEB)
 atexit.register(print, "last registered")

@@ -16,5 +16,10 @@ monkey.patch_all()
 import gevent
 import requests
 
-print([job.value for job in gevent.joinall([gevent.spawn(lambda: requests.get(os.environ["WEB"]).text) for _ in range(3)])])
+print(
+    [
+        job.value
+        for job in gevent.joinall([gevent.spawn(lambda: requests.get(os.environ["WEB"]).text) for _ in range(3)])
+    ]
+)
 print(requests.get(os.environ["WEB_TLS"], verify=os.environ["WEB_CA"]).text)

@@ -9,7 +9,6 @@
 # mask: ^.*(Finished|Started) server process.*
 
 import logging
-import os
 import sys
 import threading
 import urllib.request

@@ -3,7 +3,6 @@
 # $ python PROGRAM caught
 # $ python PROGRAM asyncio => -2
 # $ python PROGRAM ignored
-# mask: ^  File .*|^    .*
 
 import _thread
 import asyncio
@@ -12,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 import httpx
 import requests
@@ -19,7 +19,16 @@ import requests
 requests.get(os.environ["WEB"])
 listener = socket.create_server(("127.0.0.1", 0))
 silent = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+
+
+def interrupt():
+    kept.append(listener.accept())
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+kept = []
+threading.Thread(target=interrupt, daemon=True).start()
 how = sys.argv[1]
 if how == "call":
     requests.get(silent)

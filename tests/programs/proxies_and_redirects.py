@@ -13,7 +13,9 @@ WEB = os.environ["WEB"]
 session = requests.Session()
 session.mount("http://", HTTPAdapter(max_retries=urllib3.Retry(2, status_forcelist=[503], backoff_factor=0)))
 session.headers["X-Mine"] = "1"
-response = session.get(f"{WEB}/302", auth=("user", "pass"), hooks={"response": lambda r, **_: print("hook", r.status_code)})
+response = session.get(
+    f"{WEB}/302", auth=("user", "pass"), hooks={"response": lambda r, **_: print("hook", r.status_code)}
+)
 print(response.status_code, [r.status_code for r in response.history], response.url.replace(WEB, ""))
 headers = {name: value for name, value in response.request.headers.items() if name not in ("traceparent", "tracestate")}
 print(headers, response.elapsed.total_seconds() < 10)

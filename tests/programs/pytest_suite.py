@@ -78,7 +78,3 @@ def test_unpatched():
 @pytest.mark.skip(reason="not now")
 def test_skipped():
     raise AssertionError
-
-
-def test_modules():
-    assert "xdist" not in sys.modules or True

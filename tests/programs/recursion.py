@@ -3,7 +3,6 @@
 # $ python PROGRAM later
 # says: RecursionError
 
-
 import os
 import sys
 

@@ -4,7 +4,6 @@
 
 import gc
 import os
-import sys
 import weakref
 
 import flask

@@ -7,7 +7,6 @@
 
 import os
 import sys
-import urllib.request
 
 import requests
 

@@ -13,7 +13,13 @@ import requests
 
 CODE = "import sys, os; print(sys.path[1:], sys.flags.isolated, len(sys.argv))"
 requests.get(os.environ["WEB"])
-for env in (None, {}, {"PATH": os.environ["PATH"]}, {**os.environ, "PYTHONPATH": "/x:"}, {**os.environ, "HOME": "/nonexistent"}):
+for env in (
+    None,
+    {},
+    {"PATH": os.environ["PATH"]},
+    {**os.environ, "PYTHONPATH": "/x:"},
+    {**os.environ, "HOME": "/nonexistent"},
+):
     done = subprocess.run([sys.executable, "-c", CODE, "a"], env=env, capture_output=True, text=True, check=False)
     print(done.returncode, done.stderr, done.stdout)
 print(subprocess.run("echo $0; exit 3", shell=True, check=False).returncode)

@@ -1,7 +1,6 @@
 """tracemalloc and gc, as programs use them, work as plain around calls."""
 # $ python PROGRAM
 # $ python -X tracemalloc PROGRAM
-# $ env PYTHONTRACEMALLOC=10 TRACERUN python PROGRAM
 # spans: 2
 
 import gc

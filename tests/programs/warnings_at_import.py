@@ -5,7 +5,6 @@
 
 import os
 import sys
-import warnings
 
 for package, module in (("httpx", "_client"), ("flask", "app"), ("requests", "adapters")):
     os.makedirs(package)

@@ -5,7 +5,6 @@
 # spans: 5
 
 import os
-import sys
 import warnings
 
 import requests

@@ -5,13 +5,11 @@
 # $ python -X dev PROGRAM
 # spans: 16
 
-import asyncio
 import os
 import warnings
 
 import httpx
 import requests
-import urllib3
 from requests.adapters import HTTPAdapter
 
 WEB = os.environ["WEB"]

@@ -11,14 +11,14 @@ import requests
 import urllib3
 
 TLS = os.environ["WEB_TLS"]
-for n in range(3):
+for _ in range(3):
     try:
         print(requests.get(TLS, verify=False).status_code)
     except urllib3.exceptions.InsecureRequestWarning as warning:
         print("raised", type(warning).__name__)
 
 pool = urllib3.PoolManager(cert_reqs="CERT_NONE")
-for n in range(3):
+for _ in range(3):
     try:
         print(pool.request("GET", TLS).status)
     except urllib3.exceptions.InsecureRequestWarning as warning:

@@ -122,9 +122,10 @@ def _at_exit() -> None:
     with guard.guarded("the flush at exit"):
         finish()
     with guard.guarded("the line at the end of the run"):
-        from tracerun.agent import farewell  # noqa: PLC0415 - not needed before
+        from tracerun.agent import farewell, shadows  # noqa: PLC0415 - not needed before
 
-        farewell.say_goodbye()
+        with shadows.out_of_the_way():
+            farewell.say_goodbye()
 
 
 def finish() -> None:

@@ -115,7 +115,7 @@ class guarded:  # noqa: N801 - used like contextlib's functions; that module is 
     ) -> bool:
         if error is None or not isinstance(error, self.catch):
             return False
-        if sys.is_finalizing():  # modules are half gone then: not worth a word
-            return True
+        if sys.is_finalizing() or not sys.meta_path or "sys" not in sys.modules:
+            return True  # modules are half gone, also where the program has seen to that: not worth a word
         record(self.what, error)
         return not _State.raise_errors

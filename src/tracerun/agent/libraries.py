@@ -127,7 +127,7 @@ class Watched:
             _LOCK.release()
 
     def _patch(self) -> None:
-        from tracerun.agent import installed, sdk  # noqa: PLC0415 - the SDK is loaded here, and not before
+        from tracerun.agent import installed, sdk, shadows  # noqa: PLC0415 - the SDK is loaded here, and not before
 
         conflict = installed.conflict(self.library)
         if conflict:
@@ -138,7 +138,8 @@ class Watched:
             self.state, self.reason = FAILED, "the OpenTelemetry SDK could not be set up"
             return
         name = f"tracerun.instrumentation.{self.library.instrumentor}"
-        __import__(name)
+        with shadows.out_of_the_way():
+            __import__(name)
         self.patches = sys.modules[name].PATCHES
         for target, factory in self.patches.items():
             self._put(target, factory)
@@ -169,6 +170,13 @@ def watch(settings: Settings) -> None:
         for module in watched.library.modules:
             hooks.when_imported(module, watched.on_import)
     hooks.when_imported("opentelemetry.trace", _on_opentelemetry)
+
+
+def activate_servers() -> None:
+    """For ``tracerun.auto``: an application that exists already would never come by a server library's entry."""
+    for watched in WATCHED:
+        if watched.state == HOOKED and watched.library.kind == "server":
+            watched.activate()
 
 
 def _disabled(name: str, settings: Settings) -> str:

@@ -56,7 +56,7 @@ def _check_name() -> None:
     """Whether ``opentelemetry`` is another module: importing it would run the program's own code."""
     module = sys.modules.get(foreign.ROOT)
     spec = PathFinder.find_spec(foreign.ROOT) if module is None else module.__spec__
-    if spec is not None and spec.submodule_search_locations is None:
+    if spec is not None and (spec.submodule_search_locations is None or spec.origin):
         raise Unfit(f"{spec.origin} stands in the place of OpenTelemetry's packages; rename that file")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tracerun.agent import exits, guard
+from tracerun.agent import exits, guard, shadows
 from tracerun.agent.boot import Process
 from tracerun.agent.threads import RLock
 from tracerun.settings import hidden
@@ -42,7 +42,7 @@ def ready() -> bool:
         try:
             if State.phase == NOT_YET:
                 State.phase = UNDER_WAY
-                with guard.guarded("the set-up of the OpenTelemetry SDK"):
+                with guard.guarded("the set-up of the OpenTelemetry SDK"), shadows.out_of_the_way():
                     State.phase = READY if _set_up(Process.settings) else IMPOSSIBLE
                 if State.phase == UNDER_WAY:
                     State.phase = IMPOSSIBLE

@@ -20,7 +20,10 @@ def derived_name(argv: list[str] | None = None) -> str:
     Args:
         argv: The command as it was typed, interpreter first; this process's own by default.
     """
-    _, option, words = options((sys.orig_argv if argv is None else argv)[1:])
+    if argv is None:
+        # A frozen program has no interpreter in front.
+        argv = ["", *sys.argv] if getattr(sys, "frozen", False) else sys.orig_argv
+    _, option, words = options(argv[1:])
     if option == "c" and words and words[0].startswith("from multiprocessing."):
         # A child that was not forked has been given its parent's arguments by now.
         _, option, words = options(sys.argv)

@@ -11,6 +11,11 @@ import io
 import os
 from typing import TYPE_CHECKING, Any
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
@@ -146,11 +151,11 @@ def _connected(host: str, port: int, timeout: float) -> _socket.socket:
 
 def _moved_up(low: _socket.socket) -> _socket.socket:
     """The same socket with a number that is out of the program's way, where the process may have so many."""
+    if fcntl is None:
+        return low
     try:
-        from fcntl import F_DUPFD_CLOEXEC, fcntl  # noqa: PLC0415 - not on Windows
-
-        number = fcntl(low.fileno(), F_DUPFD_CLOEXEC, FIRST_NUMBER)
-    except (ImportError, OSError):
+        number = fcntl.fcntl(low.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST_NUMBER)
+    except OSError:
         return low
     high = _socket.socket(low.family, low.type, low.proto, number)
     high.settimeout(low.gettimeout())

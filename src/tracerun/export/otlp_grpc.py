@@ -7,8 +7,8 @@ the program's logging.
 from __future__ import annotations
 
 import _thread
-import logging
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from tracerun.agent.threads import monotonic
 from tracerun.export.lane import Outcome
@@ -22,25 +22,35 @@ if TYPE_CHECKING:
 
     from tracerun.settings import Settings
 
-_LOGGER = "opentelemetry.exporter.otlp.proto.grpc.exporter"
+_MODULE = "opentelemetry.exporter.otlp.proto.grpc.exporter"
 
 
-class _NotFromUs(logging.Filter):
-    """Drops what the exporter logs while it works for us; the program's own use of it logs as ever."""
+class _Logger:
+    """The exporter's logger: what it has to say while it works for us is kept, all else is logged as ever.
+
+    Not a filter: a log record would make our thread one that ``threading.enumerate()`` shows.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.working: int | None = None
+        self.real: Any = None
+        self.working: set[int] = set()
         self.last = ""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.thread != self.working:
-            return True
-        self.last = record.getMessage()
-        return False
+    def __getattr__(self, name: str) -> Any:
+        return self._keep if _thread.get_ident() in self.working else getattr(self.real, name)
+
+    def _keep(self, message: object, *arguments: object, **_: object) -> None:
+        self.last = str(message) % arguments
+
+    def __enter__(self) -> None:
+        self.working.add(_thread.get_ident())
+        self.last = ""
+
+    def __exit__(self, *_: object) -> None:
+        self.working.discard(_thread.get_ident())
 
 
-_FILTER = _NotFromUs()
+_LOGGER = _Logger()
 # Channels of a parent process: closing one in the child would wait for threads that are not there.
 _KEPT: list[OTLPSpanExporter] = []
 
@@ -83,10 +93,11 @@ class OtlpGrpc:
         if self._exporter is None:
             from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
-            logging.getLogger(_LOGGER).addFilter(_FILTER)
-            _FILTER.working = _thread.get_ident()
+            module = sys.modules[_MODULE]
+            if module.logger is not _LOGGER:
+                _LOGGER.real, module.logger = module.logger, _LOGGER  # type: ignore[attr-defined]
             # It reads variables also where their values are handed over, and raises at a wrong one.
-            with hidden(self._unreadable):
+            with _LOGGER, hidden(self._unreadable):
                 self._exporter = OTLPSpanExporter(
                     endpoint=self._endpoint,
                     insecure=self._endpoint.startswith("http://"),
@@ -100,23 +111,19 @@ class OtlpGrpc:
         from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - loaded with the exporter
 
         exporter = self._make()
-        _FILTER.working, _FILTER.last = _thread.get_ident(), ""
         exporter._timeout = self._timeout if deadline is None else max(0.05, min(self._timeout, deadline - monotonic()))
-        try:
+        with _LOGGER:
             result = exporter.export(spans)
-        finally:
-            _FILTER.working = None
         if result is SpanExportResult.SUCCESS:
             return Outcome(len(spans))
-        return Outcome(retry_after=0.0, why=_FILTER.last[:200] or "the gRPC export failed")
+        return Outcome(retry_after=0.0, why=_LOGGER.last[:200] or "the gRPC export failed")
 
     def close(self) -> None:
         """Closes the channel."""
         exporter, self._exporter = self._exporter, None
         if exporter is not None:
-            _FILTER.working = _thread.get_ident()
-            exporter.shutdown()
-            _FILTER.working = None
+            with _LOGGER:
+                exporter.shutdown()
 
     def forget(self) -> None:
         """In a forked child: the parent's channel is neither used nor closed; the first export makes one anew."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from tracerun.agent import guard
+from tracerun.agent import guard, shadows
 from tracerun.agent.threads import allocate_lock, get_native_id, monotonic, start_thread
 from tracerun.export import destinations
 from tracerun.export.lane import Lane
@@ -122,7 +122,8 @@ class Pipeline:
             with guard.guarded("the export thread"):
                 destinations.suppress_tracing()
                 for lane in self.lanes:
-                    with contextlib.suppress(Exception):  # what is wrong shows, and is said, at the first send
+                    # What is wrong shows, and is said, at the first send.
+                    with contextlib.suppress(Exception), shadows.out_of_the_way():
                         getattr(lane.destination, "prepare", _nothing)()
                 parked = False
                 while not parked:

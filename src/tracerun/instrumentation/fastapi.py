@@ -8,15 +8,17 @@ middleware; its INTERNAL spans are off, unless the application asks for them wit
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from opentelemetry.trace import Span, SpanContext, SpanKind, Tracer
 
 from tracerun.instrumentation.asgi import traced_call
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest
-from tracerun.instrumentation.patching import after
+from tracerun.instrumentation.patching import after, before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # FastAPI extracts the caller's context anew, onto nothing; through it our request would not be found again.
 _REQUEST: ContextVar[ServerRequest | None] = ContextVar("tracerun.fastapi", default=None)
+# The applications whose own tracing has been seen to.
+_KNOWN: WeakSet[Any] = WeakSet()
 
 
 class _Native:
@@ -100,6 +104,7 @@ class _InsideTracer(Tracer):
 def _give_way(_: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """After ``FastAPI.__init__``: what FastAPI's own tracing does from now on."""
     app = args[0]
+    _KNOWN.add(app)
     config, native = getattr(app, "_telemetry", None), getattr(app, "_native_telemetry", None)
     asked = kwargs.get("telemetry") or {}
     if config is None or native is None or asked.get("tracer_provider") is not None:
@@ -110,7 +115,19 @@ def _give_way(_: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     app._native_telemetry = _Native(native)
 
 
+def _catch_up(args: tuple[Any, ...], _: dict[str, Any]) -> None:
+    """Before ``FastAPI.__call__``: an application that is older than ``import tracerun.auto``."""
+    if args[0] not in _KNOWN:
+        _give_way(None, args, {})
+
+
+def _call(original: Any) -> Any:
+    if "tracerun.auto" in sys.modules:  # the launcher sees every application from its beginning
+        original = before(_catch_up, "fastapi")(original)
+    return traced_call(tracer("fastapi"))(original)
+
+
 PATCHES = {
     "fastapi.applications:FastAPI.__init__": after(_give_way, "fastapi"),
-    "fastapi.applications:FastAPI.__call__": traced_call(tracer("fastapi")),
+    "fastapi.applications:FastAPI.__call__": _call,
 }

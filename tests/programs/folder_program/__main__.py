@@ -11,7 +11,6 @@ import os
 import sys
 
 import helper
-
 import requests
 
 print(__name__, __file__, __package__, __spec__ and (__spec__.name, __spec__.origin), type(__loader__))
