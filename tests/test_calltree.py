@@ -235,6 +235,7 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(KEY
 
 @settings(deadline=None)
 @given(JSON, st.dictionaries(KEYS, JSON))
+@pytest.mark.slow
 def test_no_json_can_break_the_reading_or_the_drawing(anything: Any, fields: Any) -> None:
     """Whatever stands in a line, reading and drawing it raise nothing."""
     plain_lines(build(spans_of(anything)))

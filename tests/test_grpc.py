@@ -15,7 +15,7 @@ from tests.grpc_world import GRPC, STYLES, Certificate, serving
 from tests.in_process import tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Case(NamedTuple):
@@ -55,8 +55,18 @@ def hangs_plain(case: Case) -> bool:
     return case.style == "asyncio, sync handlers" and case.kind in ("Many", "Chat") and ends_early
 
 
-def named(some: list[Case]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("case", some, ids=[f"{c.client} to {c.style}: {' '.join(c[2:])}" for c in some])
+def named(some: Iterable[Case]) -> pytest.MarkDecorator:
+    """A test for each; only the first way of making a call is for the impatient."""
+    first = {client: {kind: kinds[0] for kind, kinds in ways.items()} for client, (_, ways) in CLIENTS.items()}
+    each = [
+        pytest.param(
+            case,
+            id=f"{case.client} to {case.style}: {' '.join(case[2:])}",
+            marks=() if case.way == first[case.client][case.kind] else pytest.mark.slow,
+        )
+        for case in some
+    ]
+    return pytest.mark.parametrize("case", each)
 
 
 ALL = list(every_case())
@@ -68,6 +78,7 @@ def test_same_call_and_two_spans(case: Case, caplog: pytest.LogCaptureFixture) -
     check(case, None, caplog)
 
 
+@pytest.mark.slow
 @named([case for case in ALL if case.outcome in ("ok", "abort")])
 def test_same_call_over_tls(case: Case, caplog: pytest.LogCaptureFixture, certificate: Certificate) -> None:
     """The same holds for calls that are encrypted."""

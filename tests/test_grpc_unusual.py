@@ -129,6 +129,7 @@ def _grpc_before(*version: int) -> bool:
 
 @SERVERS
 @pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.slow
 def test_unreadable_request(style: str, streaming: bool, caplog: pytest.LogCaptureFixture) -> None:
     """A request that cannot be read is the failure of a SERVER span, with the status that the client gets."""
 
@@ -458,6 +459,7 @@ def test_dropped_call_is_cancelled_as_soon_as_without_us() -> None:
 @pytest.mark.parametrize("broken", ["start", "end", "inject", "extract"])
 @pytest.mark.parametrize("call", [blocking, asynchronous], ids=["threads", "asyncio"])
 @EACH_STYLE
+@pytest.mark.slow
 def test_failure_of_ours_changes_nothing(
     call: Any, style: str, broken: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,6 +59,7 @@ def test_context_goes_out_in_w3c_headers(run: Runner, web: Any, library: str) ->
 
 @LIBRARIES
 @pytest.mark.parametrize("status", [404, 503])
+@pytest.mark.slow
 def test_error_status(run: Runner, web: Any, library: str, status: int) -> None:
     """A status of 4xx or 5xx is an error of the client's span."""
     span = both(run, library, f"{web.url}/{status}").spans.one()

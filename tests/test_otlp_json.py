@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
@@ -60,6 +61,7 @@ def same(request: Message, other: Message) -> bool:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(finished_spans())
+@pytest.mark.slow
 def test_spans_of_every_shape_equal_the_official_message(spans: list[ReadableSpan]) -> None:
     """Whatever spans the SDK can make, our JSON read by OTLP's mapping is the official encoder's message."""
     assert same(request_of(*spans), official_request(spans))
@@ -67,6 +69,7 @@ def test_spans_of_every_shape_equal_the_official_message(spans: list[ReadableSpa
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(finished_spans())
+@pytest.mark.slow
 def test_a_request_is_one_line_of_ascii(spans: list[ReadableSpan]) -> None:
     """A request has no newline and nothing but ASCII, so that files of them are split by lines."""
     line = otlp_json.encode_request(spans)
@@ -76,6 +79,7 @@ def test_a_request_is_one_line_of_ascii(spans: list[ReadableSpan]) -> None:
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(finished_spans())
+@pytest.mark.slow
 def test_spans_are_counted_without_parsing(spans: list[ReadableSpan]) -> None:
     """The pattern of a span's start is found once for each span and never for a link, with its trace id in hex."""
     found = SPAN_START.findall(otlp_json.encode_request(spans).encode())

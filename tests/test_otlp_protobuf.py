@@ -59,6 +59,7 @@ def same(request: Message, other: Message) -> bool:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(finished_spans())
+@pytest.mark.slow
 def test_spans_of_every_shape_equal_the_official_encoding(spans: list[ReadableSpan]) -> None:
     """Whatever spans the SDK can make, our request parses to the official encoder's message."""
     assert same(request_of(*spans), official_request(spans))

@@ -449,6 +449,7 @@ def test_a_chain_of_5000_spans_is_shown(tmp_path: Path) -> None:
     assert "└─4999 a" in page
 
 
+@pytest.mark.slow
 def test_a_trace_of_20000_spans_is_shown(tmp_path: Path) -> None:
     """Every span of a large trace has its row."""
     write(
