@@ -118,6 +118,13 @@ async def main():
 asyncio.run(main())
 """,
 }
+# In C, where no handler of Python's runs: soon after the calls, when their spans wait, and when they are sent.
+QUERY = "with recursive r(n) as (select 1 union all select n + 1 from r) select max(n) from r"
+IN_C = f"import sqlite3\nready()\nsqlite3.connect(':memory:').execute({QUERY!r}).fetchall()"
+WAITS["query"] = IN_C
+WAITS["query later"] = "time.sleep(2)\n" + IN_C
+# This one holds the interpreter's lock: no thread of ours can see to anything.
+WAITS["sum later"] = "time.sleep(2)\nready()\nsum(iter(int, 1))"
 STOPS = [(signal.SIGTERM, wait) for wait in WAITS]
 STOPS += [(signal.SIGHUP, "sleep"), (signal.SIGINT, "join"), (signal.SIGINT, "finally"), (signal.SIGINT, "input")]
 
@@ -243,6 +250,41 @@ def test_what_the_program_sees(run: Runner) -> None:
     app = run.program(text)
     plain, traced = run.plain(PYTHON, app), run.traced(PYTHON, app)
     assert (traced.status, traced.out, traced.err) == (plain.status, plain.out, plain.err)
+
+
+def test_what_the_kernel_sees(run: Runner, web: Any) -> None:
+    """Where nothing waits to be sent, the kernel's dispositions are those of the plain run, come what may."""
+    text = """
+def show():
+    # Signals below 32: the C library has two of its own, for threads.
+    for line in open("/proc/self/status"):
+        if line.startswith(("SigIgn", "SigCgt")):
+            print(line.split()[0], hex(int(line.split()[1], 16) & 0x7FFFFFFF))
+time.sleep(2)
+show()
+signal.signal(signal.SIGTERM, lambda *_: None)
+show()
+pool.request("GET", f"{sys.argv[1]}/200/5")
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+time.sleep(2)
+show()
+for number in (signal.SIGHUP, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
+show()
+"""
+    for shell in ("", "trap '' INT; "):  # as in the background of a shell
+        words = [PYTHON, run.program(CALLS + text), web.url]
+        plain = run.plain("sh", "-c", f'{shell}exec "$@"', "sh", *words)
+        traced = run.plain("sh", "-c", f'{shell}exec "$@"', "sh", TRACERUN, *words)
+        assert (traced.status, traced.out, traced.err) == (plain.status, plain.out, plain.err)
+        assert plain.status == 0
+
+
+def test_the_default_is_restored_while_spans_wait(run: Runner, web: Any) -> None:
+    """A program that takes its own handler back dies of the signal, and loses nothing."""
+    text = "signal.signal(15, print)\nprint(signal.signal(15, signal.SIG_DFL))\n" + IN_C
+    traced = same_end(run, text, web.url, by=signal.SIGTERM)
+    assert (traced.status, numbers(traced)) == (-signal.SIGTERM, list("01234"))
 
 
 def test_ignored_from_outside(run: Runner, web: Any) -> None:

@@ -495,6 +495,7 @@ def test_what_the_program_finds_loaded(run: Runner) -> None:
     own = (
         "agent",
         "agent.boot",
+        "agent.dispositions",
         "agent.exits",
         "agent.guard",
         "agent.hooks",

@@ -2,7 +2,8 @@
 
 What has ended is flushed within one budget; the program dies by the same signal or with the same status.
 The signals are armed at boot, on the main thread, through ``_signal`` (importing ``signal`` would cost
-modules), only over the default disposition, and so that the program never sees them.
+modules), only over the default disposition, and so that the program never sees them. When they come to us at
+all is a matter of ``agent.dispositions``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import atexit
 import os
 import sys
 
-from tracerun.agent import guard
+from tracerun.agent import dispositions, guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 SIGNALS = tuple(getattr(_signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(_signal, name))
 _real_signal: Callable[..., Any] = _signal.signal
 _real_getsignal: Callable[..., Any] = _signal.getsignal
-_getpid, _kill = os.getpid, os.kill
+_getpid = os.getpid
 
 
 class _Flush:
@@ -40,20 +41,7 @@ class _Flush:
 def arm(settings: Settings) -> None:
     """Called at boot: the exits that a process can observe lead through us."""
     atexit.register(_at_exit)
-    if settings.exporter != ("none",):
-        _arm_signals()
-
-
-def _arm_signals() -> None:
-    armed = []
-    for number in SIGNALS:
-        try:
-            if _real_getsignal(number) == _signal.SIG_DFL:
-                _real_signal(number, _on_signal)
-                armed.append(number)
-        except ValueError:  # not the main thread of the main interpreter
-            return
-    if armed:
+    if settings.exporter != ("none",) and dispositions.arm(SIGNALS, _on_signal):
         _hide_from_program()
 
 
@@ -63,8 +51,8 @@ def _hide_from_program() -> None:
     def signal(signalnum: int, handler: Any, /) -> Any:
         # Like the original: only a plain int is a disposition, no object is asked whether it equals one.
         is_default = type(handler) is int and handler == _signal.SIG_DFL
-        wanted = _on_signal if is_default and signalnum in SIGNALS else handler
-        previous = _real_signal(signalnum, wanted)
+        ours = is_default and signalnum in SIGNALS
+        previous = dispositions.handle_again(signalnum) if ours else _real_signal(signalnum, handler)
         return _signal.SIG_DFL if previous is _on_signal else previous
 
     def getsignal(signalnum: int, /) -> Any:
@@ -103,19 +91,23 @@ def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
 def _on_signal(number: int, _: FrameType | None) -> None:
     """Stands where the default disposition was: flush, then do what the default does."""
     _Flush.signal = _Flush.signal or number
+    dispositions.hold_again()  # a second one does not interrupt the flush
     with guard.guarded("the flush at a signal"):
         finish()
+
+
+def take_over(number: int) -> None:
+    """On the export thread: a signal has come, and the main thread, which should handle it, is in C."""
+    if not _Flush.signal and not _Flush.under_way:
+        _Flush.signal = number
+        _die()
 
 
 def _die() -> None:
     number, _Flush.signal = _Flush.signal, 0
     if _getpid() == 1:
         return  # the kernel gives PID 1 no default disposition: without us the signal would have been ignored
-    try:
-        _real_signal(number, _signal.SIG_DFL)
-    except ValueError:  # not the main thread: the signal goes to the handler there
-        pass
-    _kill(_getpid(), number)
+    dispositions.die(number)
 
 
 def _at_exit() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from tracerun.agent import guard, hooks
+from tracerun.agent import dispositions, guard, hooks
 from tracerun.agent.threads import RLock
 from tracerun.instrumentation.catalog import CATALOG
 
@@ -63,6 +63,7 @@ class Watched:
                     self._put(target, factory)
             return
         self.state = HOOKED
+        dispositions.prepare()
         for entry in self.library.entries:
             if entry.partition(":")[0] == module.__name__:
                 self._put(entry, self._trampoline)

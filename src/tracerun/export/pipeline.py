@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from tracerun.agent import guard, shadows
+from tracerun.agent import dispositions, exits, guard, shadows
 from tracerun.agent.threads import allocate_lock, get_native_id, monotonic, start_thread
 from tracerun.export import destinations
 from tracerun.export.lane import Lane
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # How long a fork waits for a send that is under way; the thread then lives through the fork in the parent.
 PARK_TIMEOUT = 0.2
 SAMPLED = 1
+# How often a thread that collects looks for a signal, in seconds.
+WATCH = 0.25
 # At exit a receiver that cannot be reached is asked so often, and not for the whole budget.
 EXIT_TRIES, EXIT_PAUSE = 3, 0.05
 
@@ -100,6 +102,8 @@ class Pipeline:
         for lane in self.lanes:
             waiting = lane.add(span)
             # The first one wakes the thread, which then collects for the delay; a full batch cuts that short.
+            if waiting == 0:
+                dispositions.hold()
             if waiting in (0, lane.batch_size):
                 _release(self._wake)
         if not self._running and not self._parked:
@@ -130,15 +134,35 @@ class Pipeline:
                     if not self._waiting() and not self._parked:
                         self._wake.acquire()
                     if self._deadline is None and not self._parked:
-                        self._wake.acquire(timeout=self._pause())
+                        self._collect()
                     # Once more before a fork: what waits then may have to wait for the next span.
                     deadline, parked = self._deadline, self._parked
                     self._round(deadline, before_fork=parked)
+                    self._see_to_signals()
                     if deadline is not None:
                         _release(self._idle)
         finally:
             self._running = False
             _release(self._idle)
+
+    def _collect(self) -> None:
+        """Waits for the delay to pass, a full batch, a flush, or a signal that the main thread does not see to."""
+        until = monotonic() + self._pause()
+        while (left := until - monotonic()) > 0 and not dispositions.came():
+            if self._wake.acquire(timeout=min(left, WATCH)):
+                return
+
+    def _see_to_signals(self) -> None:
+        """While spans wait signals come to Python, where only the main thread handles them; it may be in C."""
+        number = dispositions.came()
+        if number and self._deadline is None:
+            self._round(monotonic() + self.settings.exit_timeout)
+            exits.take_over(number)
+            dispositions.hold_again()
+        if not self._waiting():
+            dispositions.let_go()
+            if self._waiting():  # since then
+                dispositions.hold()
 
     def _pause(self) -> float:
         """How long to collect: the delay, or longer where all that waits has to wait for a retry."""
@@ -212,6 +236,7 @@ class Pipeline:
         """After a fork, in the child: nothing of the parent's is sent, no connection is shared."""
         self.ended = 0
         self._reset()
+        dispositions.start_over()
         for lane in self.lanes:
             lane.start_over()
 
