@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PYTHON, Runner
+from tests.conftest import PYTHON, ROOT, Runner
 
 SERVE = """
 import socket, threading
@@ -106,6 +106,9 @@ ONLY_FOR = {
     "redaction": ("requests", "urllib3", "httpx", "httpx async", "flask", "fastapi"),
 }
 
+# Functions of ours that a program must come by; "manual" meets none of those that patch.
+FEWEST = {"manual": -1}
+
 CASES = [(program, fault) for fault in FAULTS for program in PROGRAMS if program in ONLY_FOR.get(fault, PROGRAMS)]
 
 
@@ -122,3 +125,18 @@ def test_the_program_gets_its_own_result(run: Runner, web: Any, program: str, fa
     assert (traced.status, traced.out, traced.theirs) == (plain.status, plain.out, plain.theirs)
     internal = [line for line in traced.ours if line.startswith("internal error")]
     assert len(internal) == len(set(internal)), internal
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", list(PROGRAMS))
+def test_each_function_of_ours(run: Runner, web: Any, program: str) -> None:
+    """Each function that our wrappers call may raise, one at a time, and the program prints what it prints plain."""
+    text = f"import warnings; warnings.simplefilter('ignore')\nURL = {web.url!r}\n{PROGRAMS[program]}"
+    env = {"TRACERUN_RAISE_ERRORS": "false", "GRPC_VERBOSITY": "NONE"}
+    plain = run.plain(PYTHON, run.program(text), env=env)
+    done = run.traced(PYTHON, str(ROOT / "tests" / "injection.py"), run.program(text), env=env)
+    assert done.status == 0, done
+    assert done.out.startswith(plain.out)
+    results = done.out.removeprefix(plain.out).splitlines()
+    assert len(results) > FEWEST.get(program, 10), done
+    assert [line for line in results if not line.endswith(": same")] == []

@@ -12,7 +12,8 @@ from opentelemetry import context as otel_context
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.context import HeaderGetter
-from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest, split_host, start_http_server
+from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest, request_around, split_host, start_http_server
+from tracerun.instrumentation.patching import after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,17 +111,16 @@ async def run(application: Callable[..., Any], scope: Any, receive: Any, send: A
     """Calls an ASGI application inside its SERVER span; without one, where a wrapper further out has it."""
     request = None
     with _GUARD:
-        if scope["type"] in ("http", "websocket") and REQUEST_KEY not in scope:
-            method = scope.get("method") or "GET"
-            request = start_http_server(tracer, scope, _GETTER, method, attributes_of(scope))
+        request = _open(scope, tracer)
     if request is None:
         await application(scope, receive, send)
         return
-    scope[REQUEST_KEY] = request
     # Attached and detached in this coroutine, which runs in one task: never across a yield of its own.
     token = otel_context.attach(request.context)
+    with _GUARD:
+        send = _Connection(request, scope, send).send
     try:
-        await application(scope, receive, _Connection(request, scope, send).send)
+        await application(scope, receive, send)
     except BaseException as error:
         with _GUARD:
             request.record(error)
@@ -130,6 +130,22 @@ async def run(application: Callable[..., Any], scope: Any, receive: Any, send: A
             otel_context.detach(token)
             request.route = request.route or route_of(scope)
             request.end()
+
+
+def _open(scope: dict[str, Any], tracer: Tracer) -> ServerRequest | None:
+    known = scope.get(REQUEST_KEY)
+    if scope["type"] not in ("http", "websocket") or (known is not None and not known.ended):
+        return None
+    method, path = scope.get("method") or "GET", scope.get("path") or "/"
+    outer = request_around(method, path)
+    if outer is not None:
+        scope[REQUEST_KEY] = outer
+        return None
+    request = start_http_server(tracer, scope, _GETTER, method, attributes_of(scope))
+    if request is not None:
+        request.target = (method, path)
+        scope[REQUEST_KEY] = request
+    return request
 
 
 class Middleware:
@@ -147,6 +163,15 @@ class Middleware:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.app, name)
+
+
+def wrapped_at(name: str, tracer: Tracer) -> Callable[[Any], Any]:
+    """A factory of wrappers around a server's ``__init__``, which leaves the application in that attribute."""
+
+    def wrap(_: Any, args: tuple[Any, ...], __: dict[str, Any]) -> None:
+        setattr(args[0], name, Middleware(getattr(args[0], name), tracer))
+
+    return after(wrap, "the application of an ASGI server")
 
 
 def traced_call(tracer: Tracer) -> Callable[[Any], Any]:

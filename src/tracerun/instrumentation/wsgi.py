@@ -8,6 +8,7 @@ Source: PEP 3333.
 
 from __future__ import annotations
 
+from io import IOBase
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -15,7 +16,8 @@ from opentelemetry import context as otel_context
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.context import HeaderGetter
-from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest, split_host, start_http_server
+from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest, request_around, split_host, start_http_server
+from tracerun.instrumentation.patching import after, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
 
 _GETTER = HeaderGetter(lambda environ, name: environ.get("HTTP_" + name.upper().replace("-", "_")))
 _GUARD = guarded("a WSGI request")
+# A body that is all there: servers look at its type and length, and no code of the program follows.
+_WHOLE = (list, tuple)
+
+
+def path_of(environ: dict[str, Any]) -> str:
+    """The request's path. PEP 3333 hands paths over as latin-1 text of UTF-8 bytes."""
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return path.encode("latin-1", "replace").decode("utf-8", "replace") or "/"
 
 
 def attributes_of(environ: dict[str, Any]) -> dict[str, Any]:
@@ -32,9 +42,7 @@ def attributes_of(environ: dict[str, Any]) -> dict[str, Any]:
     scheme = get("wsgi.url_scheme", "http")
     authority = get("HTTP_HOST") or f"{get('SERVER_NAME', '')}:{get('SERVER_PORT', '')}"
     host, port = split_host(authority, scheme)
-    # PEP 3333 hands paths over as latin-1 text of UTF-8 bytes.
-    path = (get("SCRIPT_NAME", "") + get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
-    attributes: dict[str, Any] = {"url.scheme": scheme, "url.path": path or "/", "server.address": host}
+    attributes: dict[str, Any] = {"url.scheme": scheme, "url.path": path_of(environ), "server.address": host}
     if port:
         attributes["server.port"] = port
     more = {
@@ -118,14 +126,26 @@ def run(application: Callable[..., Any], environ: dict[str, Any], start_response
     """Calls a WSGI application inside its SERVER span; without one, where a wrapper further out has it."""
     request = None
     with _GUARD:
-        if REQUEST_KEY not in environ:
-            request = start_http_server(
-                tracer, environ, _GETTER, environ.get("REQUEST_METHOD", "GET"), attributes_of(environ)
-            )
+        request = _open(environ, tracer)
     if request is None:
         return application(environ, start_response)
-    environ[REQUEST_KEY] = request
     return _run_in(request, application, environ, start_response)
+
+
+def _open(environ: dict[str, Any], tracer: Tracer) -> ServerRequest | None:
+    known = environ.get(REQUEST_KEY)
+    if known is not None and not known.ended:  # an ended one: the program uses an environ a second time
+        return None
+    method, path = environ.get("REQUEST_METHOD", "GET"), path_of(environ)
+    outer = request_around(method, path)
+    if outer is not None:
+        environ[REQUEST_KEY] = outer
+        return None
+    request = start_http_server(tracer, environ, _GETTER, method, attributes_of(environ))
+    if request is not None:
+        request.target = (method, path)
+        environ[REQUEST_KEY] = request
+    return request
 
 
 def _run_in(request: ServerRequest, application: Callable[..., Any], environ: dict[str, Any], start: Any) -> Any:
@@ -144,14 +164,50 @@ def _run_in(request: ServerRequest, application: Callable[..., Any], environ: di
         raise
     finally:
         otel_context.detach(token)
-    if _is_file(body, environ):
-        with _GUARD:
-            request.end()
-        return body
-    return (SizedBody if hasattr(body, "__len__") else Body)(body, request)
+    with _GUARD:
+        if type(body) not in _WHOLE and not _is_file(body, environ):
+            return (SizedBody if hasattr(body, "__len__") else Body)(body, request)
+        request.end()
+    return body
 
 
 def _is_file(body: Any, environ: dict[str, Any]) -> bool:
     """Whether the server will send a file by itself (PEP 3333, ``wsgi.file_wrapper``), if it gets it as it is."""
     wrapper = environ.get("wsgi.file_wrapper")
-    return isinstance(wrapper, type) and isinstance(body, wrapper)
+    # uWSGI's is a function that hands out the very file that it was given, and looks for that.
+    return isinstance(body, wrapper if isinstance(wrapper, type) else IOBase)
+
+
+class Application:
+    """A WSGI application around another one, for servers that are handed an application as a value."""
+
+    __slots__ = ("app", "tracer")
+
+    def __init__(self, app: Any, tracer: Tracer) -> None:
+        self.app = app
+        self.tracer = tracer
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """PEP 3333."""
+        return run(self.app, environ, start_response, self.tracer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.app, name)
+
+
+def wrapped_at(name: str, tracer: Tracer) -> Callable[[Any], Any]:
+    """A factory of wrappers around a server's ``__init__``, which leaves the application in that attribute."""
+
+    def wrap(_: Any, args: tuple[Any, ...], __: dict[str, Any]) -> None:
+        setattr(args[0], name, Application(getattr(args[0], name), tracer))
+
+    return after(wrap, "the application of a WSGI server")
+
+
+def traced_call(tracer: Tracer) -> Callable[[Any], Any]:
+    """A factory of wrappers around ``__call__(self, environ, start_response)`` of an application's class."""
+
+    def call(original: Any, self: Any, environ: dict[str, Any], start_response: Any) -> Any:
+        return run(original.__get__(self), environ, start_response, tracer)
+
+    return replacing(call)
