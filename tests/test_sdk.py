@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PYTHON, Runner
+from tests.conftest import PYTHON, SCRIPTS, TRACERUN, Runner
 
 CALL = "import sys, requests\nrequests.get(sys.argv[1])\n"
 ON_RESOURCE = (
@@ -114,6 +114,51 @@ def test_the_programs_own_provider_takes_over(run: Runner, web: Any, early: bool
     assert done.theirs == ""
     assert done.ours == ["the program has set a tracer provider of its own; spans go where that one sends them"]
     assert len(done.spans) == (0 if early else 1)
+
+
+def test_the_programs_own_exporter_beside_ours(run: Runner, web: Any) -> None:
+    """A program that adds an exporter to the provider has each span there once, and once in ours."""
+    program = run.program(
+        "import sys, requests\n"
+        "from opentelemetry import trace\n"
+        "from opentelemetry.sdk.trace.export import SimpleSpanProcessor\n"
+        "from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter\n"
+        "exporter = InMemorySpanExporter()\n"
+        "trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))\n"
+        "with trace.get_tracer('shop').start_as_current_span('work'):\n    requests.get(sys.argv[1])\n"
+        "print([span.name for span in exporter.get_finished_spans()])\n"
+    )
+    done = run.traced(PYTHON, program, web.url)
+    assert (done.out, done.err) == ("['GET', 'work']\n", ""), done
+    assert sorted(span.name for span in done.spans) == ["GET", "work"]
+
+
+@pytest.mark.parametrize("order", ["around", "inside", "twice"])
+def test_beside_another_launcher(run: Runner, web: Any, receiver: Any, order: str) -> None:
+    """Under opentelemetry-instrument, around it, or twice: each span arrives once, and one line says who has them."""
+    program = run.program(
+        "import sys, requests\nfrom opentelemetry import trace\n"
+        "with trace.get_tracer('shop').start_as_current_span('work'):\n    requests.get(sys.argv[1])\n"
+    )
+    rival = str(SCRIPTS / "opentelemetry-instrument")
+    launchers = {"around": [TRACERUN, rival], "inside": [rival, TRACERUN], "twice": [TRACERUN, TRACERUN]}[order]
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+        "TRACERUN_EXPORTER": None,
+    }
+    done = run.command(*launchers, PYTHON, program, web.url, env=env)
+    said = {
+        "around": ["opentelemetry-instrument starts tracing of its own in the program, and keeps tracerun's out"],
+        "inside": ["the program has a tracer provider of its own; spans go where that one sends them"],
+        "twice": [],
+    }[order]
+    assert (done.status, [line.partition("; leave")[0] for line in done.ours]) == (0, said), done
+    # Without opentelemetry-instrumentation-requests there, the other launcher traces no call.
+    assert sorted(span.name for span in receiver.spans) == ([] if order == "around" else ["GET"]) + ["work"]
 
 
 def test_manual_tracing_without_any_library(run: Runner) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tracerun.errors import TracerunError, say
 from tracerun.interpreter import behind, options
 
@@ -14,6 +16,8 @@ REASONS = {
     "E": "ignores PYTHONPATH",
     "S": "loads no sitecustomize",
 }
+# Its sitecustomize is put in front of ours, and runs no other.
+RIVAL = "opentelemetry-instrument"
 
 
 def check(path: str, words: list[str], settings: Settings) -> None:
@@ -24,6 +28,9 @@ def check(path: str, words: list[str], settings: Settings) -> None:
         words: The command as it was typed.
         settings: Of the launcher.
     """
+    if os.path.basename(words[0]) == RIVAL:
+        _say(f"{RIVAL} starts tracing of its own in the program, and keeps tracerun's out", "leave it out", settings)
+        return
     python = behind(path, words)
     letters = options(python[1:])[0] if python else ""
     letter = next((letter for letter in letters if letter in REASONS), "")
@@ -31,11 +38,15 @@ def check(path: str, words: list[str], settings: Settings) -> None:
         return
     where = f"python -{letter}" if python[-1] != path else f"{path} begins with python -{letter}, which"
     line = f"{where} {REASONS[letter]}, by which tracerun starts: this program is not traced"
+    _say(line, _fix(letter, python, path), settings)
+
+
+def _say(line: str, fix: str, settings: Settings) -> None:
     if settings.strict:
         raise TracerunError(
             f"{line}; not started, because of --strict (TRACERUN_STRICT)", slug="not-traceable", exit_code=2
         )
-    say(f"{line}; {_fix(letter, python, path)}")
+    say(f"{line}; {fix}")
 
 
 def _fix(letter: str, python: list[str], path: str) -> str:
