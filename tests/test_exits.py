@@ -210,6 +210,21 @@ async def main():
     print(loop.remove_signal_handler(signal.SIGTERM), signal.getsignal(signal.SIGTERM))
 asyncio.run(main())
 """,
+    "gevent": """
+import gevent
+handled = gevent.event.Event()
+watcher = gevent.signal_handler(signal.SIGTERM, handled.set)
+ready()
+print(handled.wait(30), signal.getsignal(signal.SIGTERM))
+watcher.cancel()
+""",
+    "gevent, taken back": """
+import gevent
+gevent.signal_handler(signal.SIGTERM, print).cancel()
+gevent.sleep(0.6)
+ready()
+gevent.sleep(30)
+""",
     "asyncio, taken back": """
 import asyncio
 async def main():
@@ -416,6 +431,13 @@ call("parent")
     "pool": """
 with context.Pool(2) as pool:
     pool.map(call, ["child", "parent"])
+""",
+    "executor, a process for each task": """
+from concurrent.futures import ProcessPoolExecutor
+if context.get_start_method() == "fork":
+    context = multiprocessing.get_context("forkserver")
+with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
+    list(pool.map(call, ["child", "parent"]))
 """,
     "executor": """
 from concurrent.futures import ProcessPoolExecutor

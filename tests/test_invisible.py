@@ -12,18 +12,23 @@ import signal
 import socket
 import ssl
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 
 from tests.conftest import ROOT, Done, Runner, WebServer, wait_for_port
+from tests.environments import CURRENT, Environments, environments, pinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from http.server import ThreadingHTTPServer
 
-SERVER = 2
+__all__ = ["environments"]  # the fixture
+
+SERVER, CLIENT = 2, 3
 PROGRAMS = ROOT / "tests" / "programs"
 # What differs between two plain runs too: addresses of objects, and durations as test runners print them.
 MASKS = [r"0x[0-9a-f]{6,}", r"\bin \d+\.\d+s", r"object at \w+"]
@@ -239,6 +244,54 @@ def test_export_beside_green_threads(
     done = run.traced("python", str(PROGRAMS / name), env=env)
     assert (done.status, done.ours) == (0, []), done
     assert len(receiver.wait_for(12)) == 12
+
+
+GREEN_APP = """
+import os, requests
+from flask import Flask
+
+app = Flask(__name__)
+
+@app.get("/order/<number>")
+def order(number):
+    return requests.get(os.environ["WEB_TLS"] + "/200/" + number, verify=os.environ["WEB_CA"]).text
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("worker", ["gevent", "eventlet"])
+def test_green_workers_call_over_tls(
+    run: Runner, servers: dict[str, str], port: int, worker: str, environments: Environments
+) -> None:
+    """Gunicorn's green workers, which replace sockets and TLS, warn of nothing, and each request is in two spans."""
+    run.program(GREEN_APP, "web.py")
+    gunicorn = "gunicorn"
+    if worker == "eventlet":  # newer releases of gunicorn have no such worker
+        python = environments.python(CURRENT, "gunicorn==23.0.0", *pinned("eventlet", "flask", "requests"))
+        gunicorn = str(Path(python).parent / "gunicorn")
+    words = [gunicorn, "-k", worker, "-w", "2", "-b", f"127.0.0.1:{port}", "web:app"]
+    logs = []
+    for command in (words, ["tracerun", *words]):
+        log = run.folder / "green.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=run.folder, env={**run.env, **servers}, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            wait_for_port(port, process, log)
+            with ThreadPoolExecutor(4) as pool:
+                texts = list(pool.map(lambda n: urlopen(f"http://127.0.0.1:{port}/order/{n}").read(), range(20)))
+            assert texts == [b"body of /200/%d" % n for n in range(20)]
+        finally:
+            process.terminate()
+            process.wait(30)
+        logs.append({re.sub(r"\[[^]]*\]|\d+", "", line) for line in log.read_text(encoding="utf-8").splitlines()})
+    plain, traced = logs
+    assert {line for line in traced if "spans are kept in" not in line} == plain
+    spans = run.spans()
+    calls = [(span.trace_id, span.parent_id) for span in spans.all(kind=CLIENT)]
+    assert len(calls) == 20
+    assert sorted(calls) == sorted((span.trace_id, span.span_id) for span in spans.all(kind=SERVER))
 
 
 DJANGO_TESTS = """

@@ -132,12 +132,17 @@ def prepare() -> None:
 
 
 def came() -> int:
-    """The signal that has come since spans wait and was not handled yet; 0 for none."""
+    """The signal that has come since spans wait and was not handled yet; 0 for none.
+
+    Where a library has put the kernel's default back meanwhile (gevent does), Python's is put there again.
+    """
     if LINUX and _State.sigaction is not None and _State.waiting:
         for number in _State.armed:
             now = _read(number)
-            if _is_ours(number) and _pointer(now) == 0 and _flags(now) & SA_RESETHAND:
-                return number
+            if _is_ours(number) and _pointer(now) == 0:
+                if _flags(now) & SA_RESETHAND:
+                    return number
+                _State.sigaction(number, _State.pythons, None)
     return 0
 
 
