@@ -6,7 +6,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q -c constr
 # One process per core, but never fewer than two: most of a test is waiting for a process to start.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || echo 2)
 
-.PHONY: help setup demo test test-fast lint types cov docs clean
+.PHONY: help setup demo test test-fast lint types cov docs results clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -52,5 +52,10 @@ cov: $(VENV)/.setup ## coverage, in the launcher and in the traced processes
 docs: $(VENV)/.setup ## writes the pages that are made from the code
 	$(BIN)/python -m tests.docs
 
+results: $(VENV)/.setup ## runs all tests, and writes into the docs what they show of each library
+	$(BIN)/pytest -n $(JOBS) --junitxml=.results.xml
+	$(BIN)/python -m tests.results .results.xml
+	$(BIN)/python -m tests.docs
+
 clean: ## removes what the other words made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* .results.xml

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from typing import Any
 
 from tests.conftest import ROOT
-from tracerun.instrumentation.catalog import CATALOG
+from tests.results import COLUMNS, RESULTS
+from tracerun.instrumentation.catalog import CATALOG, Library
 from tracerun.settings import TABLE, Setting
 
 SETTINGS_HEAD = """# Settings
@@ -21,12 +23,13 @@ is refused; a wrong variable is named in one line and replaced by the default, u
 | --- | --- | --- |
 """
 
-LIBRARIES_HEAD = """# Libraries
+LIBRARIES_HEAD = f"""# Libraries
 
-Made from `src/tracerun/instrumentation/catalog.py` by `make docs`.
+Made from `src/tracerun/instrumentation/catalog.py` by `make docs`; the columns with marks from the results of the tests
+(`make results`): a mark stands where a test of that library passed.
 
-| name for `--only` and `--disable` | side | supported | note |
-| --- | --- | --- | --- |
+| name for `--only` and `--disable` | side | supported | {" | ".join(COLUMNS)} | note |
+| --- | --- | --- |{" --- |" * len(COLUMNS)} --- |
 """
 
 
@@ -44,8 +47,14 @@ def _settings_row(setting: Setting[Any]) -> str:
 
 def libraries_page() -> str:
     """docs/libraries.md."""
-    rows = (f"| `{row.name}` | {row.kind} | {row.distribution} {row.supported} | {row.note} |\n" for row in CATALOG)
-    return LIBRARIES_HEAD + "".join(rows)
+    shown = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return LIBRARIES_HEAD + "".join(_library_row(library, shown.get(library.name, ())) for library in CATALOG)
+
+
+def _library_row(library: Library, shown: list[str]) -> str:
+    supported = f"{library.distribution} {library.supported}".strip() or "Python"
+    marks = " | ".join("x" if column in shown else "" for column in COLUMNS)
+    return f"| `{library.name}` | {library.kind} | {supported} | {marks} | {library.note or library.untouched} |\n"
 
 
 def readme() -> str:

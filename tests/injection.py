@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
 
 # Not beside the program's own call but on its way, or no more than an assignment.
-ON_THE_WAY = {"run", "_run_in", "wrapper", "__call__", "invoke", "traced"}
+ON_THE_WAY = {"run", "run_in", "wrapper", "__call__", "invoke", "traced"}
 ASSIGNMENTS = {"ServerCall.enter", "Steps.__init__"}
 
 

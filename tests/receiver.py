@@ -72,6 +72,16 @@ def _restore_ids(span: dict[str, Any]) -> None:
             span[key] = base64.b64decode(span[key]).hex()
 
 
+def chunks(file: Any) -> bytes:
+    """A body in chunks (RFC 9112, 7.1), as OpenTelemetry's JavaScript SDK sends it."""
+    body = b""
+    while size := int(file.readline().partition(b";")[0] or b"0", 16):
+        body += file.read(size)
+        file.readline()
+    file.readline()
+    return body
+
+
 class Receiver:
     """Takes OTLP over HTTP on one port; remembers requests, headers and spans."""
 
@@ -85,7 +95,10 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.headers.get("Transfer-Encoding") == "chunked":
+                    body = chunks(self.rfile)
+                else:
+                    body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 receiver.headers.append({**{k.lower(): v for k, v in self.headers.items()}, ":path": self.path})
@@ -136,17 +149,21 @@ class Receiver:
 class GrpcReceiver(trace_service_pb2_grpc.TraceServiceServicer):
     """Takes OTLP over gRPC."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0, largest: int = 4 << 20) -> None:
         self.requests: list[Spans] = []
         self.metadata: list[dict[str, Any]] = []
-        self.server = grpc.server(futures.ThreadPoolExecutor(4))
+        self.unavailable = False
+        options = [("grpc.max_receive_message_length", largest)]
+        self.server = grpc.server(futures.ThreadPoolExecutor(4), options=options)
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self.server)
-        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.server.start()
 
     def Export(self, request: Any, context: Any) -> Any:
         self.metadata.append(dict(context.invocation_metadata()))
+        if self.unavailable:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
         self.requests.append(records(request))
         return Response()
 

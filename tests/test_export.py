@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import shutil
+import socket
 import stat
 import subprocess
+import time
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +20,10 @@ from google.protobuf import json_format
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from tests.conftest import PYTHON, ROOT, TRACERUN, Runner
-from tracerun.export import endpoints
+from tests.otlp_spans import ended_span
+from tests.receiver import GrpcReceiver
+from tracerun.export import destinations, endpoints
+from tracerun.export.lane import Outcome
 from tracerun.settings import Settings
 
 CALLS = "import sys, requests\nfor _ in range(int(sys.argv[2])):\n    requests.get(sys.argv[1])\nprint('done')\n"
@@ -59,7 +67,7 @@ class TestFiles:
         assert (done.status, done.out, done.theirs) == (0, "done\n", "")
         assert len(done.ours) == 2, done
         assert "spans cannot be sent to" in done.ours[0]
-        assert done.ours[1] == "1 of 1 spans were lost: 1 span file not writable"
+        assert done.ours[1].endswith("file: 0 delivered, 1 lost (span file not writable)")
 
     def test_oldest_files_go_first(self, run: Runner, web: Any) -> None:
         """The folder never holds more than its cap: the oldest files are dropped."""
@@ -69,7 +77,8 @@ class TestFiles:
             with old.open("wb") as file:
                 file.truncate(31 * 1024 * 1024)
             os.utime(old, (number + 1, number + 1))
-        run.command(TRACERUN, PYTHON, run.program(CALLS), web.url, "1")
+        done = run.command(TRACERUN, PYTHON, run.program(CALLS), web.url, "1")
+        assert done.ours == [f"the oldest span files in {run.state} are dropped: together they may take 64 MB"]
         names = sorted(path.name for path in run.state.glob("*.jsonl"))
         assert "old-0.jsonl" not in names
         assert "old-2.jsonl" in names
@@ -172,6 +181,26 @@ class TestOtlp:
         assert len(grpc_receiver.spans) == 5
         assert grpc_receiver.metadata[0]["x-key"] == "v"
 
+    @pytest.mark.parametrize("fault", ["away", "silent", "unavailable", "too small"])
+    def test_grpc_with_a_fault(self, run: Runner, web: Any, port: int, fault: str) -> None:
+        """Over gRPC too, what does not arrive is counted, and the end is bounded."""
+        with contextlib.ExitStack() as stack:
+            expected = 0
+            if fault == "silent":
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            elif fault != "away":
+                receiver = GrpcReceiver(port, largest=900 if fault == "too small" else 4 << 20)
+                receiver.unavailable = fault == "unavailable"
+                stack.enter_context(contextlib.closing(receiver))
+                expected = 3 if fault == "too small" else 0  # each alone is small enough
+            flags = ("-e", f"http://127.0.0.1:{port}", "--exporter", "otlp", "--protocol", "grpc", "--report")
+            begin = time.monotonic()
+            done = run.traced(PYTHON, run.program(CALLS), web.url, "3", flags=flags)
+            assert time.monotonic() - begin < 20  # against minutes
+        assert (done.status, done.out, done.theirs) == (0, "done\n", "")
+        (line,) = [line for line in done.ours if line.startswith("of 3 spans for http://127.0.0.1")]
+        assert f": {expected} delivered" in line
+
     def test_endpoint_of_traces_is_used_as_it_is(self, run: Runner, web: Any, receiver: Any) -> None:
         """The endpoint of one signal gets no path added; the common one does."""
         env: dict[str, str | None] = {
@@ -188,8 +217,11 @@ class TestOtlp:
         done = run.traced(PYTHON, program, web.url, "3", flags=("-e", f"http://127.0.0.1:{port}", "--exporter", "otlp"))
         assert (done.status, done.out, done.theirs) == (0, "done\n", "")
         trouble, loss = done.ours
-        assert trouble == f"spans cannot be sent to http://127.0.0.1:{port}/v1/traces: connection refused; trying again"
-        assert loss.startswith("3 of 3 spans were lost: ")
+        url = f"http://127.0.0.1:{port}/v1/traces"
+        assert trouble.startswith(
+            f"spans cannot be sent to {url}: connection refused; trying again (is this it? nothing"
+        )
+        assert loss == f"of 3 spans for {url}: 0 delivered, 3 lost (exit budget)"
 
     def test_refused_by_the_receiver(self, run: Runner, web: Any, receiver: Any) -> None:
         """A status that is no success is a loss, said and counted; a redirect is none."""
@@ -197,7 +229,7 @@ class TestOtlp:
         done = run.traced(
             PYTHON, run.program(CALLS), web.url, "3", flags=("-e", receiver.endpoint, "--exporter", "otlp")
         )
-        assert done.ours[1] == "3 of 3 spans were lost: 3 rejected with HTTP status 307"
+        assert done.ours[1].endswith("0 delivered, 3 lost (rejected with HTTP status 307)")
 
     def test_userinfo_is_not_shown(self, run: Runner, web: Any, port: int) -> None:
         """Credentials in an endpoint do not appear in the line about it."""
@@ -242,6 +274,45 @@ class TestAuto:
         )
         env = {"TRACERUN_EXPORTER": None, "PYTHONPATH": str(ROOT)}
         assert run.command("unshare", "--net", PYTHON, program, env=env).out == "1\n"
+
+
+class TestNoise:
+    def test_an_outage_of_ten_minutes(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        """One line at the first failure, one more after five minutes and ten, one when it is over."""
+        now = 0.0
+        monkeypatch.setattr(destinations, "monotonic", lambda: now)
+        destination = SimpleNamespace(where="http://collector:4318/v1/traces")
+        lane: Any = SimpleNamespace(destination=destination)
+        failure, said = Outcome(retry_after=0.0, why="connection refused"), []
+        for second in range(601):
+            now = float(second)
+            destinations.tell(lane, failure)
+            said += [second] if capfd.readouterr().err else []
+        assert said == [0, 301]
+        destinations.tell(lane, Outcome(3))
+        assert capfd.readouterr().err == "tracerun: spans reach http://collector:4318/v1/traces again\n"
+        destinations.tell(lane, Outcome(3))
+        assert capfd.readouterr().err == ""
+
+    def test_from_files_to_a_collector_and_back(
+        self, monkeypatch: pytest.MonkeyPatch, receiver: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """A collector that comes up later is taken; when it goes, files are, and one line says so."""
+        monkeypatch.setattr(endpoints, "HTTP_PORT", 1)
+        monkeypatch.setattr(endpoints, "GRPC_PORT", 1)
+        monkeypatch.setattr(destinations, "ASK_AGAIN", 0.0)
+        settings = Settings.from_env({"TRACERUN_DIR": str(tmp_path), "TRACERUN_ALSO_FILE": "true"})
+        auto = destinations.Auto(settings, is_target=True)
+        spans = [ended_span("one")]
+        assert (auto.send(spans, None).delivered, auto.on_files) == (1, True)
+        monkeypatch.setattr(endpoints, "HTTP_PORT", receiver.server.server_port)
+        assert (auto.send(spans, None).delivered, auto.on_files, len(receiver.spans)) == (1, False, 1)
+        assert len(list(tmp_path.iterdir())) == 2  # the copy is a file of its own
+        receiver.status = 503
+        monkeypatch.setattr(endpoints, "HTTP_PORT", 1)
+        assert (auto.send(spans, None).delivered, auto.on_files) == (1, True)
+        assert "has gone (HTTP status 503); spans go to files" in capfd.readouterr().err
+        auto.close()
 
 
 class TestOthers:

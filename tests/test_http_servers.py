@@ -1,4 +1,4 @@
-"""Flask, FastAPI, Starlette and any ASGI application under uvicorn: one SERVER span per request."""
+"""Flask, FastAPI, Starlette, and any application at all under any server: one SERVER span per request."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ import pytest
 import requests
 
 from tests.conftest import PYTHON, TRACERUN, Runner
+from tests.environments import Environments, environments
+from tests.test_frameworks import FLASK as FLASK_PROGRAM
+from tests.test_frameworks import FRAMEWORKS, Framework, answer, python_of
+from tests.test_frameworks import serving as serving_framework
+from tracerun.instrumentation.catalog import CATALOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.receiver import Spans
+
+__all__ = ["environments"]  # the fixture
 
 INTERNAL, SERVER, CLIENT = 1, 2, 3
 UNSET, ERROR = 0, 2
@@ -356,3 +363,223 @@ def test_files_are_left_to_the_server(run: Runner) -> None:
     )
     plain, traced = run.plain(PYTHON, program), run.traced(PYTHON, program)
     assert traced.out == plain.out, traced
+
+
+WSGI = """
+from wsgiref.util import FileWrapper
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/broken":
+        raise ZeroDivisionError("on purpose")
+    call("/200" + path)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if path == "/stream":
+        return parts()
+    if path == "/file":
+        return environ.get("wsgi.file_wrapper", FileWrapper)(open(__file__, "rb"))
+    return [b"whole"]
+
+def parts():
+    yield b"0\\n"
+    call("/200/late")
+    yield b"1\\n"
+"""
+
+WSGIREF = """
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+class Silent(WSGIRequestHandler):
+    def log_message(self, *args):
+        pass
+
+make_server("127.0.0.1", PORT, app, handler_class=Silent).serve_forever()
+"""
+
+CHEROOT = """
+from cheroot import wsgi
+wsgi.Server(("127.0.0.1", PORT), app).start()
+"""
+
+WERKZEUG = """
+from werkzeug.serving import run_simple
+run_simple("127.0.0.1", PORT, app)
+"""
+
+ASGI = """
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError
+    path = scope["path"]
+    if path == "/broken":
+        raise ZeroDivisionError("on purpose")
+    call("/200" + path)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    if path != "/stream":
+        await send({"type": "http.response.body", "body": b"whole"})
+        return
+    await send({"type": "http.response.body", "body": b"0\\n", "more_body": True})
+    call("/200/late")
+    await send({"type": "http.response.body", "body": b"1\\n"})
+"""
+
+GEVENT = """
+from gevent.pywsgi import WSGIServer
+WSGIServer(("127.0.0.1", PORT), app, log=None).serve_forever()
+"""
+
+EVENTLET = """
+import eventlet
+from eventlet import wsgi
+wsgi.server(eventlet.listen(("127.0.0.1", PORT)), app, log_output=False, debug=False)
+"""
+
+GUNICORN = "python -m gunicorn -b 127.0.0.1:PORT web:app"
+HYPERCORN = "python -m hypercorn -b 127.0.0.1:PORT "
+BARE = {
+    "gunicorn": Framework(WSGI, GUNICORN, "", "gunicorn", "gunicorn==20.1.0 setuptools<81"),
+    "gunicorn gthread": Framework(WSGI, GUNICORN + " -k gthread", "", "gunicorn", "gunicorn==20.1.0 setuptools<81"),
+    "gunicorn asgi": Framework(ASGI, GUNICORN + " -k asgi", "", "gunicorn", ""),
+    "waitress": Framework(
+        WSGI, "python -m waitress --listen 127.0.0.1:PORT web:app", "", "waitress", "waitress==2.1.2"
+    ),
+    "wsgiref": Framework(WSGI + WSGIREF, "python web.py", "", "wsgiref", ""),
+    "werkzeug": Framework(WSGI + WERKZEUG, "python web.py", "", "werkzeug", "werkzeug==2.2.0"),
+    "gevent": Framework(WSGI + GEVENT, "python web.py", "", "gevent", "gevent==22.10.2 setuptools<81"),
+    "eventlet": Framework(WSGI + EVENTLET, "python web.py", "", "eventlet", "eventlet==0.33.3"),
+    "cheroot": Framework(WSGI + CHEROOT, "python web.py", "", "cheroot", "cheroot==9.0.0", "cheroot==11.1.2"),
+    "hypercorn wsgi": Framework(WSGI, HYPERCORN + "wsgi:web:app", "", "hypercorn", "hypercorn==0.16.0"),
+    "hypercorn asgi": Framework(ASGI, HYPERCORN + "asgi:web:app", "", "hypercorn", "hypercorn==0.16.0"),
+    "granian wsgi": Framework(
+        WSGI, "python -m granian --interface wsgi --port PORT web:app", "", "granian", "granian==1.6.4"
+    ),
+    "granian asgi": Framework(
+        ASGI, "python -m granian --interface asgi --port PORT web:app", "", "granian", "granian==1.6.4"
+    ),
+    "uvicorn wsgi": Framework(
+        WSGI, "python -m uvicorn web:app --interface wsgi --port PORT", "", "uvicorn", "uvicorn==0.23.0"
+    ),
+    "daphne": Framework(ASGI, "python -m daphne -p PORT web:app", "", "daphne", "daphne==4.0.0"),
+    "uvicorn": Framework(
+        ASGI, "python -m uvicorn web:app --lifespan off --port PORT", "", "uvicorn", "uvicorn==0.23.0"
+    ),
+}
+
+
+def test_every_server_of_the_catalogue_is_tested_on_its_oldest_release() -> None:
+    """The oldest release that a record claims is installed and served by a test; those of gRPC have theirs."""
+    tested = " ".join(row.oldest.lower() for row in (*FRAMEWORKS.values(), *BARE.values()))
+    claimed = [
+        f"{library.distribution}=={library.minimum}"
+        for library in CATALOG
+        if library.kind == "server" and library.distribution and library.entries and "grpc" not in library.name
+    ]
+    assert [claim for claim in claimed if claim not in tested and "connect" not in claim] == []
+
+
+BARE_PATHS = ("/whole", "/stream", "/broken", "/file")
+
+
+@pytest.mark.parametrize(
+    ("name", "release"), [(name, "newest") for name in BARE] + [(name, "oldest") for name in BARE if BARE[name].oldest]
+)
+@pytest.mark.slow
+def test_any_application(run: Runner, web: Any, environments: Environments, name: str, release: str) -> None:
+    """A bare callable gives the same answers to the byte, and has a SERVER span for each request from the server."""
+    server = BARE[name]
+    python = python_of(server, release, environments)
+    answers = []
+    for launcher in ((), (TRACERUN,)):
+        with serving_framework(run, server, python, web.url, *launcher) as port:
+            answers.append([answer(port, "GET", path) for path in BARE_PATHS])
+    log = (run.folder / "server.log").read_text(errors="replace")
+    assert answers[1] == answers[0], log
+    assert [given[0] for given in answers[1][:2]] == [200, 200], log
+    servers = spans_of(run)
+    assert [span.attributes["url.path"] for span in sorted(servers, key=lambda span: span.start)] == list(BARE_PATHS)
+    assert {span.scope for span in servers} == {f"tracerun.{server.scope}"}
+    whole, stream, broken, _ = sorted(servers, key=lambda span: span.start)
+    assert (whole.name, whole.status, whole.attributes["http.response.status_code"]) == ("GET", UNSET, 200)
+    assert (broken.status, broken.attributes["error.type"]) == (ERROR, "ZeroDivisionError")
+    called = run.spans().all(kind=CLIENT)
+    assert len([span for span in called if span.parent_id == whole.span_id]) == 1
+    assert len([span for span in called if span.parent_id == stream.span_id]) == 2
+    assert stream.end >= max(span.end for span in called if span.parent_id == stream.span_id)
+
+
+STARLETTE_MOUNT = """
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from asgiref.wsgi import WsgiToAsgi
+inner, app = app, None
+app = Starlette(routes=[Mount("/shop", WsgiToAsgi(inner))])
+"""
+
+FASTAPI_MOUNT = """
+import warnings
+warnings.simplefilter("ignore")
+from fastapi import FastAPI
+from fastapi.middleware.wsgi import WSGIMiddleware
+inner, app = app, FastAPI()
+app.mount("/shop", WSGIMiddleware(inner))
+"""
+
+TORNADO_FALLBACK = """
+import asyncio, tornado.web, tornado.wsgi
+
+async def main():
+    inner = tornado.wsgi.WSGIContainer(app)
+    tornado.web.Application([(r".*", tornado.web.FallbackHandler, {"fallback": inner})]).listen(PORT, "127.0.0.1")
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+TWISTED_WSGI = """
+from twisted.internet import reactor
+from twisted.web.server import Site
+from twisted.web.wsgi import WSGIResource
+reactor.listenTCP(PORT, Site(WSGIResource(reactor, reactor.getThreadPool(), app)), interface="127.0.0.1")
+reactor.run()
+"""
+
+DISPATCHER = """
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+inner, app = app, None
+app = DispatcherMiddleware(flask.Flask("outer"), {"/shop": inner})
+"""
+
+ADAPTERS = {
+    "starlette, asgiref": (STARLETTE_MOUNT, "python -m uvicorn web:app --port PORT", "/shop", "uvicorn"),
+    "fastapi, its own": (FASTAPI_MOUNT, "python -m uvicorn web:app --port PORT", "/shop", "uvicorn"),
+    "tornado": (TORNADO_FALLBACK, "python web.py", "", "tornado"),
+    "twisted": (TWISTED_WSGI, "python web.py", "", "twisted"),
+    "uvicorn, its own": ("", "python -m uvicorn web:app --interface wsgi --port PORT", "", "uvicorn"),
+    "werkzeug": (DISPATCHER, "python -m waitress --listen 127.0.0.1:PORT web:app", "/shop", "waitress"),
+    "granian": (
+        "",
+        "python -m granian --interface wsgi --url-path-prefix /shop --port PORT web:app",
+        "/shop",
+        "granian",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(ADAPTERS))
+@pytest.mark.slow
+def test_adapters_between_servers_and_frameworks(run: Runner, web: Any, environments: Environments, name: str) -> None:
+    """An application that is reached through an adapter, which makes a request anew, still has one SERVER span."""
+    adapter, command, prefix, scope = ADAPTERS[name]
+    served = Framework(FLASK_PROGRAM + adapter, command, "", scope, "")
+    answers = []
+    for launcher in ((), (TRACERUN,)):
+        with serving_framework(run, served, PYTHON, web.url, *launcher) as port:
+            answers.append([answer(port, "GET", prefix + path) for path in ("/order/7", "/stream", "/broken")])
+    assert answers[1] == answers[0]
+    assert b"order 7" in answers[1][0][3]
+    spans = run.spans()
+    order, stream, broken = sorted(spans.all(kind=SERVER), key=lambda span: span.start)
+    assert {order.scope, stream.scope, broken.scope} == {f"tracerun.{scope}"}
+    assert (order.name, stream.name) == (f"GET {prefix}/order/<number>", f"GET {prefix}/stream")
+    assert (broken.status, broken.attributes["error.type"]) == (ERROR, "ZeroDivisionError")
+    assert {span.parent_id for span in spans.all(kind=CLIENT)} == {order.span_id, stream.span_id}

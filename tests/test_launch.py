@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -277,6 +278,15 @@ def test_help(run: Runner) -> None:
     nothing = run.traced()
     assert (nothing.status, nothing.out, nothing.err) == (2, done.out, "")
     assert run.traced("-n", "shop").status == 2
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--list-instrumentations"]])
+def test_output_that_cannot_be_written(run: Runner, words: list[str]) -> None:
+    """A full disk is one line and status 1; a reader that has gone is no news."""
+    full = run.plain("sh", "-c", f"{shlex.join([TRACERUN, *words])} > /dev/full")
+    assert (full.status, full.err) == (1, "tracerun: the output cannot be written: No space left on device\n")
+    gone = run.plain("sh", "-c", f"{shlex.join([TRACERUN, *words])} | true")
+    assert gone.err == ""
 
 
 def test_version(run: Runner) -> None:

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 else:
-    T = None
+    T = Any = None
     Generic = {None: object}  # makes ``Generic[T]`` plain ``object`` at run time
 
 PROTOCOLS = ("http/protobuf", "http/json", "grpc")
 CHILDREN = ("same", "all", "none")
 COMPRESSIONS = ("none", "gzip")
+
+
+EXCLUDED_URLS_OF = "OTEL_PYTHON_<LIBRARY>_EXCLUDED_URLS"
+_OF_LIBRARY = EXCLUDED_URLS_OF.split("<LIBRARY>")
 
 
 class Setting(Generic[T]):
@@ -153,6 +157,13 @@ class Settings:
         "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", parse.names, (), flag="--disable", metavar="LIST",
         help="Do not trace these libraries.",
     )  # fmt: skip
+    exclude_url = Setting["tuple[str, ...]"](
+        "TRACERUN_EXCLUDE_URL", parse.url_paths, (), flag="--exclude-url", metavar="PATH",
+        help="Leave out requests to PATH and below.", multiple=True,
+    )  # fmt: skip
+    root_span = Setting[bool](
+        "TRACERUN_ROOT_SPAN", parse.boolean, False, flag="--root-span", help="One span around the whole run."
+    )
     children = Setting[str](
         "TRACERUN_CHILDREN", parse.choice(*CHILDREN), "same", flag="--children", metavar="|".join(CHILDREN),
         help="Which child processes are traced. [same]",
@@ -161,6 +172,12 @@ class Settings:
         "TRACERUN_EXIT_TIMEOUT", parse.seconds, 2.0, flag="--exit-timeout", metavar="SECONDS",
         help="Budget for all flushing at exit. [2]",
     )  # fmt: skip
+    report = Setting[bool](
+        "TRACERUN_REPORT", parse.boolean, False, flag="--report", help="Say at the end what became of the spans."
+    )
+    also_file = Setting[bool](
+        "TRACERUN_ALSO_FILE", parse.boolean, False, flag="--also-file", help="Keep the spans in files too."
+    )
     strict = Setting[bool](
         "TRACERUN_STRICT", parse.boolean, False, flag="--strict", help="Refuse to start where a setting is wrong."
     )
@@ -175,10 +192,50 @@ class Settings:
         "TRACERUN_RAISE_ERRORS", parse.boolean, False, help="For tracerun's own tests: an internal error is raised."
     )
 
+    redact = Setting["tuple[str, ...]"](
+        "TRACERUN_REDACT", parse.names, (), help="More keys of URL queries, and headers, whose values are hidden."
+    )
+    baggage_hosts = Setting["tuple[str, ...]"](
+        "TRACERUN_BAGGAGE_HOSTS", parse.names, (),
+        help="The only hosts that baggage is sent to, such as shop.example or *.internal. [all]",
+    )  # fmt: skip
+    excluded_urls = Setting["tuple[str, ...]"](
+        "OTEL_PYTHON_EXCLUDED_URLS", parse.names, (),
+        help="Regular expressions; requests whose URL has a match are left out.",
+    )  # fmt: skip
+    excluded_urls_of = Setting[Any](
+        EXCLUDED_URLS_OF, parse.names, {}, help="The same for one library, in place of those for all."
+    )
+    excluded_services = Setting["tuple[str, ...]"](
+        "OTEL_PYTHON_GRPC_EXCLUDED_SERVICES", parse.names, (), help="gRPC services whose calls are left out."
+    )
+    capture_server_request = Setting["tuple[str, ...]"](
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", parse.names, (),
+        help="Headers of incoming requests (regular expressions) that become attributes; gRPC metadata too.",
+    )  # fmt: skip
+    capture_server_response = Setting["tuple[str, ...]"](
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE", parse.names, (), help="The same of the answers."
+    )  # fmt: skip
+    capture_client_request = Setting["tuple[str, ...]"](
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST", parse.names, (), help="The same, outgoing."
+    )  # fmt: skip
+    capture_client_response = Setting["tuple[str, ...]"](
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE", parse.names, (), help="The same of their answers."
+    )  # fmt: skip
+    sanitize_fields = Setting["tuple[str, ...]"](
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS", parse.names, (),
+        help="Headers (regular expressions) that become attributes without their values; credentials always do.",
+    )  # fmt: skip
+
     timeout = Setting[float](
         "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT OTEL_EXPORTER_OTLP_TIMEOUT", parse.otlp_timeout, 10.0,
         help="Milliseconds for one OTLP request; a number below 100 is read as seconds, as the Python SDK does.",
     )  # fmt: skip
+    http_proxy = Setting[str]("http_proxy", parse.proxy, "", help="Proxy for http:// receivers.", secret=True)
+    https_proxy = Setting[str]("https_proxy HTTPS_PROXY", parse.proxy, "", help="For https:// ones.", secret=True)
+    no_proxy = Setting["tuple[str, ...]"](
+        "no_proxy NO_PROXY", parse.names, (), help="Hosts that are reached without a proxy; this machine always is."
+    )
     compression = Setting[str](
         "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION OTEL_EXPORTER_OTLP_COMPRESSION", parse.choice(*COMPRESSIONS), "none",
         help="none or gzip.",
@@ -204,9 +261,16 @@ class Settings:
         20_000,
         help="Spans that may wait for export; 20000 by default.",
     )
-    max_export_batch_size = Setting[int](
-        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", parse.whole_number(1), 512, help="Spans in one export; 512 by default."
+    max_queue_bytes = Setting[int](
+        "TRACERUN_MAX_QUEUE_BYTES",
+        parse.whole_number(1),
+        64 * 1024 * 1024,
+        help="About how much memory the spans that wait may take; 64 MiB by default.",
     )
+    max_export_batch_size = Setting["int | None"](
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", parse.whole_number(1), None,
+        help="Spans in one export; 512 by default, and more where many wait.",
+    )  # fmt: skip
     export_timeout = Setting["float | None"](
         "OTEL_BSP_EXPORT_TIMEOUT", parse.milliseconds, None, help="Milliseconds for one export with its retries."
     )
@@ -236,6 +300,12 @@ class Settings:
     link_attribute_count = Setting["int | None"](
         "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", parse.whole_number(0), None, help="Attributes of a link; 128 by default."
     )
+
+    # Set by the traced process that has started this one, or by a CI system.
+    traceparent = Setting[str](
+        "TRACEPARENT", parse.text, "", help="Parent of spans that would have none, but not of requests served."
+    )
+    tracestate = Setting[str]("TRACESTATE", parse.text, "", help="Belongs to TRACEPARENT (W3C Trace Context).")
 
     # What asks for more than traces: the official configurator does the whole set-up then.
     config_file = Setting[str]("OTEL_CONFIG_FILE", parse.path, "", help="Declarative configuration file.")
@@ -267,11 +337,13 @@ class Settings:
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
         """The settings of an environment, this process's own by default. Never raises for a wrong value."""
         settings = cls()
-        get = (os.environ if env is None else env).get
+        env = os.environ if env is None else env
+        get = env.get
         for setting in TABLE:
             found = [(variable, (get(variable) or "").strip()) for variable in setting.variables]
             # Specification: an empty value is the same as an unset variable.
             settings._read(setting, [(variable, value) for variable, value in found if value])
+        settings._read_of_libraries(env)
         settings._check_together()
         return settings
 
@@ -290,6 +362,20 @@ class Settings:
                     self.values[setting.name] = parsed
         instead = f"using {used}" if used else _instead(setting)
         self.problems += [f"{line}; {instead}" for line in wrong]
+
+    def _read_of_libraries(self, env: Mapping[str, str]) -> None:
+        """The variables with a library's name in them; names are in lower case, as the catalogue has them."""
+        start, end = _OF_LIBRARY
+        found = {}
+        for variable in env:
+            if variable.startswith(start) and variable.endswith(end) and len(variable) > len(start) + len(end):
+                patterns = parse.names(env[variable])
+                if patterns:
+                    found[variable[len(start) : -len(end)].lower()] = patterns
+                    self.raw[variable] = env[variable].strip()
+        self.values.pop("excluded_urls_of", None)
+        if found:
+            self.values["excluded_urls_of"] = found
 
     def _check_together(self) -> None:
         """The ratio belongs to the sampler: only together can one say what is wrong."""

@@ -120,6 +120,14 @@ def names(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+def url_paths(value: str) -> tuple[str, ...]:
+    """A list of paths, in which ``*`` is any text and ``?`` any character; each begins with ``/`` or ``*``."""
+    chosen = names(value)
+    if any("://" in path or "#" in path for path in chosen):
+        raise ValueError("allowed: paths, such as /health, /api/*/ping or /grpc.health.v1.Health")
+    return tuple(path if path.startswith(("/", "*")) else f"/{path}" for path in chosen)
+
+
 def _percent_decoded(value: str) -> str:
     if "%" not in value:
         return value
@@ -154,8 +162,10 @@ def headers(value: str) -> dict[str, str]:
 
 
 def endpoint(value: str) -> str:
-    """``http[s]://HOST[:PORT][/PATH]``, or ``HOST:PORT`` (TLS then depends on the setting ``insecure``)."""
+    """``http[s]://HOST[:PORT][/PATH]``, ``HOST:PORT`` (TLS then depends on ``insecure``), or ``unix:///PATH``."""
     scheme, found, rest = value.partition("://")
+    if scheme == "unix" and rest.startswith("/"):
+        return value
     if not found:
         scheme, rest = "", value
     authority = rest.partition("/")[0].rpartition("@")[2]
@@ -172,6 +182,15 @@ def endpoint(value: str) -> str:
             f"such as http://{host}:{RETIRED_PORTS[port]}"
         )
     return value
+
+
+def proxy(value: str) -> str:
+    """``http://[USER:PASSWORD@]HOST:PORT``; the scheme may be left out."""
+    url = value if "://" in value else f"http://{value}"
+    if not url.lower().startswith("http://"):
+        raise ValueError("allowed: http://HOST:PORT")
+    endpoint(url)
+    return url
 
 
 def exporters(value: str) -> tuple[str, ...]:

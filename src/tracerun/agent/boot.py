@@ -89,13 +89,18 @@ def _mark_for_children(env: MutableMapping[str, str], settings: Settings, folder
 
 def _say_what_is_wrong(settings: Settings) -> None:
     """Each wrong value once, in the target only: its children have the same environment."""
+    if not Process.is_target:
+        return
     problems = settings.problems
+    if settings.only or settings.disable:
+        from tracerun.agent import names, shadows  # noqa: PLC0415 - only where libraries are named
+
+        with shadows.out_of_the_way():
+            problems = problems + names.unknown_instrumentations(settings)
     if settings.strict:
         from tracerun.agent.names import unknown_names  # noqa: PLC0415 - looks into installed packages
 
         problems = problems + unknown_names(settings)
-    if not Process.is_target:
-        return
     for problem in problems:
         guard.say(problem)
     if settings.strict and problems:
@@ -112,3 +117,7 @@ def _arm(settings: Settings) -> None:
     hooks.install()
     libraries.watch(settings)
     exits.arm(settings)
+    if settings.root_span and Process.is_target:
+        from tracerun.agent import root_span  # noqa: PLC0415 - only where asked for; it loads the SDK
+
+        root_span.begin()

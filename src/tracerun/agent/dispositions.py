@@ -41,6 +41,7 @@ class _State:
     handler: Callable[..., Any]
     armed: tuple[int, ...] = ()
     waiting = False
+    pinned = False
     sigaction: Callable[[int, bytes | None, bytes | None], int] | None = None
     pythons = b""
     impossible = False
@@ -108,6 +109,7 @@ def start_over() -> None:
     """In a forked child: nothing waits; a thread that is not there may have had the lock."""
     global _LOCK  # noqa: PLW0603 - there is one for the process
     _LOCK = allocate_lock()
+    _State.pinned = False
     let_go()
 
 
@@ -118,9 +120,15 @@ def hold() -> None:
         _apply()
 
 
+def pin() -> None:
+    """Something waits from now on until the process's end: a span that is open all the while."""
+    _State.pinned = True
+    hold()
+
+
 def let_go() -> None:
     """Nothing waits any more: the kernel has its default back."""
-    if _State.waiting:
+    if _State.waiting and not _State.pinned:
         _State.waiting = False
         _apply()
 

@@ -34,8 +34,13 @@ class _Flush:
     """What there is to flush, whether that is under way, and the first signal to die by after it."""
 
     pipeline: Pipeline | None = None
+    before: Callable[[], None] | None = None
     under_way = False
     signal = 0
+    endings: list[Callable[[], None]]
+
+
+_Flush.endings = []
 
 
 def arm(settings: Settings) -> None:
@@ -77,12 +82,32 @@ def flush_at_the_end(pipeline: Pipeline) -> None:
             setattr(module, name, ending)
 
 
+def end_before_flush(end: Callable[[], None]) -> None:
+    """What is still open at the process's end is ended by this, to be flushed with the rest."""
+    _Flush.endings.append(end)
+
+
+def before_the_end(function: Callable[[], None]) -> None:
+    """Has a function called before each flush that is the last, as far as can be told; maybe more than once."""
+    _Flush.before = function
+
+
+def end_run() -> None:
+    """Calls it."""
+    if _Flush.before is not None:
+        with guard.guarded("the end of the run"):
+            _Flush.before()
+
+
 def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
     from functools import update_wrapper  # noqa: PLC0415 - loaded with the SDK
 
+    is_exec = original.__name__ != "_exit"
+
     def ending(*args: Any, **kwargs: Any) -> Any:
         with guard.guarded("the flush at the process's end"):
-            finish()
+            # execvp tries every folder of PATH.
+            finish(is_last=not is_exec or os.access((*args, *kwargs.values())[0], os.X_OK))
         return original(*args, **kwargs)
 
     return update_wrapper(ending, original)
@@ -120,12 +145,17 @@ def _at_exit() -> None:
             farewell.say_goodbye()
 
 
-def finish() -> None:
+def finish(*, is_last: bool = True) -> None:
     """Flushes what has ended within the exit budget. A Ctrl-C meanwhile ends the flush at once, quietly."""
     if _Flush.under_way:  # systemd sends SIGHUP right after SIGTERM; a flush within a flush would wait for itself
         return
     if _Flush.pipeline is not None:
         _Flush.under_way = True
+        for end in _Flush.endings:
+            with guard.guarded("ending what is open"):
+                end()
+        if is_last:
+            end_run()
         try:
             _Flush.pipeline.finish()
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What is said at the end of a run: what was traced and how to see it, or why nothing was; what was lost."""
+"""What is said at the end of a run: what was traced and how to see it, or why nothing was."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ def say_goodbye() -> None:
     """The lines at the end of the process; those for a person only on a terminal and by the target alone."""
     sdk = sys.modules.get("tracerun.agent.sdk")
     pipeline = sdk.State.pipeline if sdk is not None else None
-    if pipeline is not None:
-        _say_what_was_lost(pipeline)
     if not Process.is_target or not guard.stderr_is_terminal() or Process.settings.exporter == ("none",):
         return
     folder, traces, spans = _kept(pipeline)
@@ -29,16 +27,6 @@ def say_goodbye() -> None:
         guard.say(f"{_count(traces, 'trace')}, {_count(spans, 'span')}; to see the last one: {_show(folder)}")
     elif pipeline is None or not pipeline.ended:
         guard.say(f"nothing was traced: {_why_nothing()}")
-
-
-def _say_what_was_lost(pipeline: Any) -> None:
-    lost: dict[str, int] = {}
-    for lane in pipeline.lanes:
-        for reason, count in lane.dropped.items():
-            lost[reason] = lost.get(reason, 0) + count
-    if lost:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in lost.items())
-        guard.say(f"{sum(lost.values())} of {pipeline.ended} spans were lost: {reasons}")
 
 
 def _kept(pipeline: Any) -> tuple[str, int, int]:

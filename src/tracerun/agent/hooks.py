@@ -60,11 +60,16 @@ class Finder:
 
     def __init__(self) -> None:
         self.waiting: dict[str, list[Callback]] = {}
+        self.before_first_package: Callable[[str], None] | None = None
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec that the finders after this one give, with our loader in it where somebody waits."""
+        if self.before_first_package is not None and path is None and _is_package(name):
+            then, self.before_first_package = self.before_first_package, None
+            with guarded("the search for instrumentation packages"):
+                then(name)
         callbacks = self.waiting.get(name)
         if callbacks is None:
             return None
@@ -74,9 +79,10 @@ class Finder:
         return spec
 
     def _spec_of_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
-        for finder in list(sys.meta_path):
-            if finder is self:
-                continue
+        finders = list(sys.meta_path)
+        # Those that stand before this one were asked, and have found nothing.
+        ours = next((at for at, finder in enumerate(finders) if finder is self), -1)
+        for finder in finders[ours + 1 :]:
             if not hasattr(finder, "find_spec"):
                 find_module = getattr(finder, "find_module", None)
                 if sys.version_info < (3, 12) and find_module is not None and find_module(name, path) is not None:
@@ -86,6 +92,11 @@ class Finder:
             if spec is not None:
                 return spec
         return None
+
+
+def _is_package(name: str) -> bool:
+    """Whether a module is none of the standard library's, nor one that the interpreter itself looks for."""
+    return name not in sys.stdlib_module_names and name not in ("sitecustomize", "usercustomize")
 
 
 FINDER = Finder()
@@ -100,9 +111,14 @@ def install() -> None:
 def when_imported(name: str, callback: Callback) -> None:
     """Calls back after each run of a module's code (a reload is one more); now, where it has run already."""
     FINDER.waiting.setdefault(name, []).append(callback)
+    if has_run(name):
+        call(name, [callback], sys.modules[name])
+
+
+def has_run(name: str) -> bool:
+    """Whether a module has been imported to its end."""
     module = sys.modules.get(name)
-    if module is not None and not _is_importing(module):
-        call(name, [callback], module)
+    return module is not None and not _is_importing(module)
 
 
 def forget(name: str, callback: Callback) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def conflict(library: Library) -> str:
     """Why this version of a library is not traced: found and supported; empty where it is."""
+    if not library.distribution:
+        return ""
     found = version_of(library.modules[0].partition(".")[0], library.distribution)
     if not found:
         return ""  # no version to be found is no reason to give up: most such are working copies

@@ -55,7 +55,7 @@ class Watched:
 
     def on_import(self, module: ModuleType) -> None:
         """The module's code has run: trampolines, or, at a reload of a patched module, the wrappers again."""
-        if self.state in (CONFLICT, FAILED):
+        if self.state in (CONFLICT, FAILED, DISABLED):
             return
         if self.state == TRACED:
             for target, factory in self.patches.items():
@@ -64,13 +64,21 @@ class Watched:
             return
         self.state = HOOKED
         dispositions.prepare()
+        for closed in self.library.opened:
+            if closed.partition(":")[0] == module.__name__:
+                _open(module, closed.partition(":")[2])
         for entry in self.library.entries:
             if entry.partition(":")[0] == module.__name__:
                 self._put(entry, self._trampoline)
 
     def _put(self, target: str, factory: Callable[[Any], Any]) -> None:
         """Replaces what a target such as ``module:Class.method`` names; one ending in ``?`` may be missing."""
-        owner, name = _resolve(target.rstrip("?"))
+        try:
+            owner, name = _resolve(target.rstrip("?"))
+        except AttributeError:
+            if target.endswith("?"):
+                return
+            raise
         current = vars(owner).get(name) or getattr(owner, name, None)
         if current is None:
             if target.endswith("?"):
@@ -143,7 +151,10 @@ class Watched:
             __import__(name)
         self.patches = sys.modules[name].PATCHES
         for target, factory in self.patches.items():
-            self._put(target, factory)
+            # A module that the program has not imported is none that we import: on_import comes for it.
+            module = target.partition(":")[0]
+            if module in sys.modules or module not in self.library.modules:
+                self._put(target, factory)
         self.restore(only_trampolines=True)
         self.state = TRACED
 
@@ -157,6 +168,18 @@ class Watched:
             if vars(owner).get(name) is ours:
                 setattr(owner, name, original)
 
+    def stand_back(self, reason: str) -> None:
+        """Takes everything out: from here on the program itself traces this library."""
+        self.restore()
+        self.state, self.reason, self.active = DISABLED, reason, False
+
+    def take_up(self) -> None:
+        """The opposite: waits for the next call, as after the import."""
+        self.state, self.reason = WAITING, ""
+        for name in self.library.modules:
+            if name in sys.modules:
+                self.on_import(sys.modules[name])
+
 
 WATCHED = [Watched(library) for library in CATALOG]
 
@@ -164,13 +187,17 @@ WATCHED = [Watched(library) for library in CATALOG]
 def watch(settings: Settings) -> None:
     """Waits for the import of each library that is to be traced, and for the program's own OpenTelemetry."""
     for watched in WATCHED:
-        reason = _disabled(watched.library.name, settings)
+        reason = why_disabled(watched.library.name, settings)
         if reason:
             watched.state, watched.reason = DISABLED, reason
             continue
         for module in watched.library.modules:
             hooks.when_imported(module, watched.on_import)
     hooks.when_imported("opentelemetry.trace", _on_opentelemetry)
+    hooks.when_imported("multiprocessing.spawn", _on_spawn)
+    for module in ("opentelemetry.instrumentation.instrumentor", "opentelemetry.instrumentation.utils"):
+        hooks.when_imported(module, _on_instrumentation)
+    hooks.FINDER.before_first_package = _look_for_packages
 
 
 def activate_servers() -> None:
@@ -180,7 +207,8 @@ def activate_servers() -> None:
             watched.activate()
 
 
-def _disabled(name: str, settings: Settings) -> str:
+def why_disabled(name: str, settings: Settings) -> str:
+    """Why a library is not to be traced, by ``--only`` and ``--disable``; empty where it is."""
     if settings.only and name not in settings.only:
         return "--only names others"
     if name in settings.disable or "*" in settings.disable:
@@ -210,6 +238,25 @@ def _on_opentelemetry(trace: ModuleType) -> None:
     trace.get_tracer_provider = get_tracer_provider  # type: ignore[attr-defined]
 
 
+def _on_instrumentation(module: ModuleType) -> None:
+    """The program, or a package that we activate, instruments with OpenTelemetry's own packages."""
+    from tracerun.agent import programs_own  # noqa: PLC0415 - not before it is needed
+
+    programs_own.on_import(module)
+
+
+def _on_spawn(spawn: ModuleType) -> None:
+    from tracerun.agent import prepared  # noqa: PLC0415 - as above
+
+    prepared.on_import(spawn)
+
+
+def _look_for_packages(first: str) -> None:
+    from tracerun.agent import packages  # noqa: PLC0415 - as above
+
+    packages.at_first_import(first)
+
+
 def _resolve(target: str) -> tuple[Any, str]:
     """The object that holds a target's last name, and that name."""
     module_name, _, path = target.partition(":")
@@ -223,6 +270,17 @@ def _resolve(target: str) -> tuple[Any, str]:
     return owner, name
 
 
+def _open(module: ModuleType, name: str) -> None:
+    """Puts a subclass of the same name in place of a class made in C, whose methods cannot be replaced."""
+    closed = getattr(module, name)
+    namespace = {"__module__": closed.__module__, "__doc__": closed.__doc__, "__slots__": ()}
+    setattr(module, name, type(closed)(name, (closed,), namespace))
+
+
 def used() -> list[Watched]:
-    """The libraries that the program has imported."""
-    return [watched for watched in WATCHED if watched.state not in (WAITING, DISABLED)]
+    """The libraries that the program has imported; Python's own, which everybody imports, where they were called."""
+    return [
+        watched
+        for watched in WATCHED
+        if watched.state not in (WAITING, DISABLED) and (watched.library.distribution or watched.state != HOOKED)
+    ]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
 
+from tracerun.instrumentation.catalog import CATALOG
 from tracerun.values import EXPORTERS, PROPAGATORS, SAMPLERS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tracerun.settings import Settings
 
 PROPAGATOR_GROUP = "opentelemetry_propagator"
@@ -67,6 +71,27 @@ def unknown_to_sdk(settings: Settings) -> list[str]:
             ),
         ]
     )
+
+
+def unknown_instrumentations(settings: Settings) -> list[str]:
+    """One line for each name of a library that neither tracerun nor an installed package knows."""
+    asked = [("TRACERUN_ONLY", settings.only), ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", settings.disable)]
+    ours = {library.name for library in CATALOG} | {"*"}
+    if all(name in ours for _, names in asked for name in names):
+        return []
+    from tracerun import entrypoints  # noqa: PLC0415 - for names off the catalogue only
+    from tracerun.instrumentation.upstream import TRIGGERS  # noqa: PLC0415 - as above
+
+    known = ours.union(TRIGGERS, (found.name for found in entrypoints.instrumentors(list(sys.path), set())))
+    return [_unknown_library(variable, name, known) for variable, names in asked for name in names if name not in known]
+
+
+def _unknown_library(variable: str, name: str, known: set[str]) -> str:
+    import difflib  # noqa: PLC0415 - for a wrong name only
+
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    return f"{variable}: {name} is unknown{meant}; allowed are the names of tracerun --list-instrumentations; left out"
 
 
 def _one(name: str) -> tuple[str, ...]:

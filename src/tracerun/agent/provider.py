@@ -6,22 +6,27 @@ Source: OpenTelemetry specification, trace API ("TracerProvider") and SDK.
 from __future__ import annotations
 
 import os
+from functools import update_wrapper
 from random import Random
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
+from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationInfo
 
 from tracerun.agent import guard
+from tracerun.agent.ambient import Ambient, with_parent
 from tracerun.agent.resource import of_process
 from tracerun.agent.threads import allocate_lock
+from tracerun.instrumentation.exclusion import EXCLUDED_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentelemetry.context import Context
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.sampling import Sampler
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -68,11 +73,53 @@ class SwitchableTracer(Tracer):
 
     successor: trace.Tracer | None = None
 
-    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
-        """As the SDK's, or as the successor's."""
-        if self.successor is not None:
-            return self.successor.start_span(*args, **kwargs)
-        return super().start_span(*args, **kwargs)
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: trace.SpanKind = trace.SpanKind.INTERNAL,
+        *args: Any,
+        **kwargs: Any,
+    ) -> trace.Span:
+        """As the SDK's, or as the successor's; placed where it belongs in this process."""
+        start = super().start_span if self.successor is None else self.successor.start_span
+        current = get_current() if context is None else context
+        if EXCLUDED_KEY in current:
+            return _no_span(current)
+        return start(name, _placed(current, kind), kind, *args, **kwargs)
+
+
+def _no_span(context: Context) -> trace.Span:
+    """What stands for a span where all is left out."""
+    return trace.NonRecordingSpan(trace.get_current_span(context).get_span_context())
+
+
+def _placed(context: Context, kind: trace.SpanKind) -> Context:
+    """A new span's context, with the parent that this process has for spans without one."""
+    if Ambient.span is None or kind is trace.SpanKind.SERVER:
+        return context
+    return with_parent(context)
+
+
+def _place_spans_of_others() -> None:
+    """The same for the SDK's tracers that are not ours, of the official configurator or the program's provider."""
+    original = Tracer.start_span
+
+    def start_span(
+        self: Tracer,
+        name: str,
+        context: Context | None = None,
+        kind: trace.SpanKind = trace.SpanKind.INTERNAL,
+        *args: Any,
+        **kwargs: Any,
+    ) -> trace.Span:
+        current = get_current() if context is None else context
+        if EXCLUDED_KEY in current:
+            return _no_span(current)
+        return original(self, name, _placed(current, kind), kind, *args, **kwargs)
+
+    if not hasattr(original, "__wrapped__"):
+        Tracer.start_span = update_wrapper(start_span, original)  # type: ignore[method-assign]
 
 
 def _without_warnings(method: Any) -> Any:
@@ -175,6 +222,7 @@ def install(*, sampler: Sampler, resource: Resource, processor: SpanProcessor, a
     if trace._TRACER_PROVIDER is not None:
         # The program was first (a sitecustomize, say): its provider stays, and ours stands aside.
         _Global.successor = trace._TRACER_PROVIDER
+        _place_spans_of_others()
         guard.say("the program has a tracer provider of its own; spans go where that one sends them")
         return
     _Global.provider = provider
@@ -192,6 +240,7 @@ def _watch_for_successor() -> None:
             ours, current = _Global.provider, trace._TRACER_PROVIDER
             if ours is not None and current is not None and current is not ours and _Global.successor is None:
                 _Global.successor = current
+                _place_spans_of_others()
                 ours.hand_over(current)
                 guard.say("the program has set a tracer provider of its own; spans go where that one sends them")
 
@@ -206,6 +255,7 @@ def configure_officially(settings: Settings, processor: SpanProcessor, resource:
     """
     from opentelemetry.distro import OpenTelemetryConfigurator  # noqa: PLC0415 - only where asked for
 
+    _place_spans_of_others()
     if settings.configurator:
         from tracerun.agent import names  # noqa: PLC0415 - as above
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tracerun.agent import exits, guard, shadows
+from tracerun.agent import exits, guard, packages, shadows
 from tracerun.agent.boot import Process
 from tracerun.agent.threads import RLock
 from tracerun.settings import hidden
@@ -38,6 +38,7 @@ def ready() -> bool:
     True also while it is being set up by this same thread: imports of ours trip our own hooks. Another thread
     waits, though not for ever: it may hold the lock of a module that the set-up has to import.
     """
+    first = False
     if State.phase in (NOT_YET, UNDER_WAY) and not sys.is_finalizing() and _LOCK.acquire(timeout=SET_UP_TIMEOUT):
         try:
             if State.phase == NOT_YET:
@@ -46,8 +47,12 @@ def ready() -> bool:
                     State.phase = READY if _set_up(Process.settings) else IMPOSSIBLE
                 if State.phase == UNDER_WAY:
                     State.phase = IMPOSSIBLE
+                first = State.phase == READY
         finally:
             _LOCK.release()
+    if first:
+        with guard.guarded("the search for instrumentation packages"):
+            packages.at_first_use()
     return State.phase in (READY, UNDER_WAY)
 
 
@@ -67,7 +72,21 @@ def _set_up(settings: Settings) -> bool:
         from opentelemetry.propagate import set_global_textmap  # noqa: PLC0415 - loaded by now
 
         set_global_textmap(_propagator(settings))
+    _prepare_context(settings)
     return True
+
+
+def _prepare_context(settings: Settings) -> None:
+    """Where the context comes from and where it goes along; what the instrumentation is told."""
+    from tracerun.agent import ambient, carrying, child_processes  # noqa: PLC0415 - load the SDK's API
+    from tracerun.instrumentation import configuration  # noqa: PLC0415 - as above
+
+    for line in configuration.apply(settings):
+        if Process.is_target:
+            guard.say(line)
+    ambient.inherit(settings)
+    carrying.install()
+    child_processes.install()
 
 
 def _unknown_to_sdk(settings: Settings) -> list[str]:

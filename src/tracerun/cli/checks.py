@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracerun.errors import WrongUsage
 from tracerun.instrumentation.catalog import CATALOG
+from tracerun.instrumentation.upstream import NAMES
 from tracerun.settings import Settings
 from tracerun.values import EXPORTERS, PROPAGATORS, SAMPLERS
 
@@ -77,7 +78,7 @@ def check(setting: Setting[Any], text: str, flag: str) -> None:
     elif setting.name == "exporter":
         _known(flag, parsed, EXPORTERS, "opentelemetry_traces_exporter")
     elif setting.name in ("only", "disable"):
-        built_in = tuple(library.name for library in CATALOG)
+        built_in = tuple(dict.fromkeys((*(library.name for library in CATALOG), *NAMES)))
         _known(flag, parsed, (*built_in, "*") if setting.name == "disable" else built_in, "opentelemetry_instrumentor")
 
 

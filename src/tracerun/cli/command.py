@@ -12,11 +12,12 @@ from tracerun import __version__
 from tracerun.cli import checks, pyproject
 from tracerun.cli.execute import execute
 from tracerun.cli.launch import nearest_table
-from tracerun.errors import WrongUsage
+from tracerun.errors import WrongUsage, say
 from tracerun.settings import Setting, Settings, environment, flagged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
 EPILOG = """Settings come from options, then variables, then [tool.tracerun] in pyproject.toml, then the default.
 Nothing after COMMAND is read. Example: tracerun -n shop -e http://localhost:4318 python app.py"""
@@ -129,10 +130,20 @@ def _show(which: str, words: tuple[str, ...], *, verbose: bool) -> int:
     return show(Settings.from_env().state_directory, words[0] if words else which, verbose=verbose)
 
 
+def _cannot_print(error: OSError) -> NoReturn:
+    """Standard output is full or closed. Who has closed a pipe (``tracerun --show | head``) knows it."""
+    if not isinstance(error, BrokenPipeError):
+        say(f"the output cannot be written: {error.strerror}")
+    os._exit(1)  # the interpreter would try once more, and complain
+
+
 def run(words: list[str]) -> None:
     """Parses the words and acts on them; ends the process."""
     try:
         status = _command.main(args=words, prog_name="tracerun", standalone_mode=False)
+        sys.stdout.flush()
+    except OSError as error:
+        _cannot_print(error)
     except click.ClickException as error:
         raise WrongUsage(f"{error.format_message().rstrip('.')} (see tracerun --help)") from None
     except click.Abort:

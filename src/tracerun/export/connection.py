@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 import io
 import os
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -29,7 +30,7 @@ class Connection:
     """A TCP or TLS connection, in the form that ``http.client`` takes as a socket.
 
     Args:
-        host: Name or address.
+        host: Name or address; the path of a Unix domain socket where the port is 0.
         port: Number.
         timeout: Seconds for each step.
         context: For TLS.
@@ -41,10 +42,14 @@ class Connection:
         self._tls: _Tls | None = None
         if context is not None:
             try:
-                self._tls = _Tls(self._socket, context, host)
+                self.start_tls(context, host)
             except BaseException:
                 self.close()
                 raise
+
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """TLS from here on, with the host that the certificate is to name."""
+        self._tls = _Tls(self._socket, context, host)
 
     def is_ours(self) -> bool:
         """Whether the descriptor still is this connection: a program may have closed it and used its number anew."""
@@ -72,6 +77,16 @@ class Connection:
         number = self._socket.detach()
         if ours:
             os.close(number)
+
+
+class Http(HTTPConnection):
+    """``http.client``'s writing and reading over a connection of ours, which its ``sock`` is set to.
+
+    Without what programs put on its class to see their own requests: our wrapper, and a debug level for stdout.
+    """
+
+    debuglevel = 0
+    endheaders = getattr(HTTPConnection.endheaders, "__wrapped__", HTTPConnection.endheaders)
 
 
 class _Reader(io.RawIOBase):
@@ -136,6 +151,11 @@ class _Tls:
 def _connected(host: str, port: int, timeout: float) -> _socket.socket:
     """A socket that is connected to the first address that answers."""
     problem: OSError | None = None
+    if not port:
+        made = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        made.settimeout(timeout)
+        made.connect(host)
+        return _moved_up(made)
     for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
         made = _socket.socket(family, kind, protocol)
         try:

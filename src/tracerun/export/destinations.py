@@ -6,11 +6,12 @@ files; a collector that comes up later is found within a minute.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from tracerun.agent import guard
 from tracerun.agent.threads import monotonic
-from tracerun.export import endpoints
+from tracerun.export import endpoints, hints
 from tracerun.export.lane import Outcome
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ def delay(settings: Settings) -> float:
 def chosen(settings: Settings, *, is_target: bool) -> list[Destination]:
     """The destinations that the setting ``exporter`` names; one that cannot be had costs only itself."""
     made = []
-    for name in settings.exporter:
+    names = settings.exporter
+    by_itself = "auto" in names and not endpoints.is_set(settings)  # it keeps files, or the copy, by itself
+    if settings.also_file and not by_itself and not {"file", "none"} & set(names):
+        names = (*names, "file")
+    for name in names:
         with guard.guarded(f"the exporter {name}"):
             destination = _make(name, settings, is_target=is_target)
             if destination is not None:
@@ -118,6 +123,7 @@ class Auto:
         self._is_target = is_target
         self._ask_at = 0.0
         self._to: Destination | None = None
+        self._copy: Destination | None = None
         self.on_files = True
 
     @property
@@ -137,6 +143,8 @@ class Auto:
     def send(self, spans: Sequence[ReadableSpan], deadline: float | None) -> Outcome:
         """Sends a batch wherever spans go now; a collector that has gone is followed by files."""
         outcome = self._decide(deadline).send(spans, deadline)
+        if self._copy is not None and outcome.retry_after is None:
+            self._copy.send(spans, deadline)
         if self.on_files or outcome.retry_after is None:
             return outcome
         self._use_files()
@@ -152,6 +160,7 @@ class Auto:
             if endpoint:
                 self._leave()
                 self._to, self.on_files = _otlp(self._settings, endpoint), False
+                self._copy = _files(self._settings) if self._settings.also_file else None
         if self._to is None:
             self._use_files()
         assert self._to is not None  # noqa: S101 - set by either way
@@ -159,6 +168,7 @@ class Auto:
 
     def _use_files(self) -> None:
         self._leave()
+        self._copy = None
         self._to, self.on_files = _files(self._settings), True
         self._ask_at = monotonic() + ASK_AGAIN
 
@@ -178,10 +188,10 @@ class Auto:
 
 def file_destination(lane: Lane) -> Any:
     """The span files that a lane writes to at the moment, or none."""
-    from tracerun.export.span_files import SpanFiles  # noqa: PLC0415 - as above
-
+    # Not imported here, on the export thread: the program may have emptied sys.modules.
+    span_files = sys.modules.get("tracerun.export.span_files")
     destination = getattr(lane.destination, "destination", lane.destination)
-    return destination if isinstance(destination, SpanFiles) else None
+    return destination if span_files is not None and isinstance(destination, span_files.SpanFiles) else None
 
 
 class _Told:
@@ -189,6 +199,7 @@ class _Told:
 
     trouble: dict[int, float] = {}  # noqa: RUF012 - one process, one state
     files: set[int] = set()  # noqa: RUF012 - as above
+    pruned = False
 
 
 def tell(lane: Lane, outcome: Outcome) -> None:
@@ -198,15 +209,19 @@ def tell(lane: Lane, outcome: Outcome) -> None:
     if outcome.why and (last is None or now - last > TELL_AGAIN):
         _Told.trouble[key] = now
         fate = "trying again" if outcome.retry_after is not None else "these spans are lost"
-        guard.say(f"spans cannot be sent to {lane.destination.where}: {outcome.why}; {fate}")
+        advice = hints.advice(outcome.why, lane.destination.where)
+        guard.say(f"spans cannot be sent to {lane.destination.where}: {outcome.why}; {fate}{advice}")
     elif not outcome.why and last is not None:
         del _Told.trouble[key]
         guard.say(f"spans reach {lane.destination.where} again")
 
 
-def tell_where_files_are(lane: Lane, spans: Sequence[ReadableSpan]) -> None:
-    """One line at the first batch of a server that keeps its spans in files."""
+def tell_of_files(lane: Lane, spans: Sequence[ReadableSpan]) -> None:
+    """One line at the first batch of a server that keeps its spans in files, and one where the oldest had to go."""
     files = file_destination(lane)
+    if files is not None and files.pruned and not _Told.pruned:
+        _Told.pruned = True
+        guard.say(f"the oldest span files in {files.folder} are dropped: together they may take 64 MB")
     if files is not None and id(lane) not in _Told.files and any(span.kind.name == "SERVER" for span in spans):
         _Told.files.add(id(lane))
         guard.say(

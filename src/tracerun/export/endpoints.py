@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from contextlib import closing
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tracerun.export.connection import Connection
+from tracerun.export.connection import Connection, Http
 
 if TYPE_CHECKING:
     from tracerun.settings import Settings
@@ -44,6 +44,8 @@ def traces(settings: Settings, endpoint: str = "") -> tuple[str, str]:
     if not given:
         given = f"http://localhost:{GRPC_PORT if protocol == 'grpc' else HTTP_PORT}"
     url = _with_scheme(given, insecure=settings.insecure)
+    if url.startswith("unix:") and protocol != "grpc":
+        return protocol, url
     if protocol == "grpc":  # a gRPC target has no place for userinfo, and would be shown with it
         scheme, _, rest = url.partition("://")
         return protocol, f"{scheme}://{rest.rpartition('@')[2]}"
@@ -87,8 +89,7 @@ def answering() -> str:
 
 def _takes_otlp_over_http() -> bool:
     """Posts an empty export request, which every receiver of OTLP answers with 200 and a protobuf content type."""
-    connection = HTTPConnection("localhost", HTTP_PORT)
-    connection.debuglevel = 0
+    connection = Http("localhost", HTTP_PORT)
     try:
         connection.sock = Connection("localhost", HTTP_PORT, ASK_TIMEOUT)
         connection.request("POST", TRACES_PATH, b"", {"Content-Type": "application/x-protobuf"})

@@ -51,6 +51,8 @@ class _Logger:
 
 
 _LOGGER = _Logger()
+# What gRPC says where a request is larger than the receiver takes (4 MiB as a rule).
+TOO_LARGE = "larger than max"
 # Channels of a parent process: closing one in the child would wait for threads that are not there.
 _KEPT: list[OTLPSpanExporter] = []
 
@@ -116,6 +118,8 @@ class OtlpGrpc:
             result = exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
             return Outcome(len(spans))
+        if TOO_LARGE in _LOGGER.last:
+            return Outcome(too_large=True)
         return Outcome(retry_after=0.0, why=_LOGGER.last[:200] or "the gRPC export failed")
 
     def close(self) -> None:

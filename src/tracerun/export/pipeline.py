@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from tracerun.agent import dispositions, exits, guard, shadows
 from tracerun.agent.threads import allocate_lock, get_native_id, monotonic, start_thread
-from tracerun.export import destinations
-from tracerun.export.lane import Lane
+from tracerun.export import destinations, report
+from tracerun.export.lane import Lane, size_of
 
 if TYPE_CHECKING:
     from _thread import LockType
@@ -32,6 +32,7 @@ PARK_TIMEOUT = 0.2
 SAMPLED = 1
 # How often a thread that collects looks for a signal, in seconds.
 WATCH = 0.25
+SHORT = 0.01
 # At exit a receiver that cannot be reached is asked so often, and not for the whole budget.
 EXIT_TRIES, EXIT_PAUSE = 3, 0.05
 
@@ -45,15 +46,23 @@ class Processor(SpanProcessor):
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing happens at a span's start."""
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the interface's
+        """In a forked process, notes which spans are its own."""
+        own = self._pipeline.own
+        if own is not None:
+            own.add(span.context.span_id)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Queues a sampled span."""
-        context = span.context
-        if context is not None and context.trace_flags & SAMPLED:
-            with _GUARD:  # the program's own spans end here too, outside of any wrapper of ours
-                self._pipeline.add(span)
+        """Queues a sampled span; not one that was open when this process was forked: that is the parent's to end."""
+        context, own = span.context, self._pipeline.own
+        if context is None or not context.trace_flags & SAMPLED:
+            return
+        with _GUARD:  # the program's own spans end here too, outside of any wrapper of ours
+            if own is not None:
+                if context.span_id not in own:
+                    return
+                own.discard(context.span_id)
+            self._pipeline.add(span)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Sends all that waits; whether that went within the timeout."""
@@ -69,15 +78,14 @@ class Pipeline:
 
     Attributes:
         settings: Of this process.
-        ended: How many sampled spans have ended.
-        traces: Their trace ids, as far as the end-of-run line wants to count them.
+        own: In a forked process, the ids of the open spans that it has started; else none.
     """
 
     def __init__(self, settings: Settings, lanes: list[Lane], delay: float) -> None:
         self.settings = settings
         self.lanes = lanes
         self.delay = delay if settings.schedule_delay is None else settings.schedule_delay
-        self.ended = 0
+        self.own: set[int] | None = None
         self.processor = Processor(self)
         self._reset()
 
@@ -85,6 +93,7 @@ class Pipeline:
         self._running = False
         self._task = ""  # where Linux shows the thread
         self._parked = False
+        self._watching = False
         self._deadline: float | None = None
         self._start_lock = allocate_lock()
         # Used as events: held while there is nothing to do, released to wake up.
@@ -98,9 +107,9 @@ class Pipeline:
 
     def add(self, span: ReadableSpan) -> None:
         """Queues one ended span. Never waits: a full queue drops it and counts it."""
-        self.ended += 1
+        size = size_of(span)
         for lane in self.lanes:
-            waiting = lane.add(span)
+            waiting = lane.add(span, size)
             # The first one wakes the thread, which then collects for the delay; a full batch cuts that short.
             if waiting == 0:
                 dispositions.hold()
@@ -108,6 +117,11 @@ class Pipeline:
                 _release(self._wake)
         if not self._running and not self._parked:
             self._start()
+
+    def watch(self) -> None:
+        """Has the thread look for signals also while no span waits: one is open that a signal is to end."""
+        self._watching = True
+        self._start()
 
     def _start(self) -> None:
         with self._start_lock:
@@ -129,10 +143,13 @@ class Pipeline:
                     # What is wrong shows, and is said, at the first send.
                     with contextlib.suppress(Exception), shadows.out_of_the_way():
                         getattr(lane.destination, "prepare", _nothing)()
-                parked = False
+                parked, served = False, None
                 while not parked:
+                    # Nothing more under this deadline: whoever has set it goes on now.
+                    while served is not None and self._deadline == served:
+                        self._wake.acquire(timeout=SHORT)
                     if not self._waiting() and not self._parked:
-                        self._wake.acquire()
+                        self._wake.acquire(timeout=WATCH if self._watching else -1)
                     if self._deadline is None and not self._parked:
                         self._collect()
                     # Once more before a fork: what waits then may have to wait for the next span.
@@ -140,6 +157,7 @@ class Pipeline:
                     self._round(deadline, before_fork=parked)
                     self._see_to_signals()
                     if deadline is not None:
+                        served = deadline
                         _release(self._idle)
         finally:
             self._running = False
@@ -156,6 +174,7 @@ class Pipeline:
         """While spans wait signals come to Python, where only the main thread handles them; it may be in C."""
         number = dispositions.came()
         if number and self._deadline is None:
+            exits.end_run()
             self._round(monotonic() + self.settings.exit_timeout)
             exits.take_over(number)
             dispositions.hold_again()
@@ -180,8 +199,8 @@ class Pipeline:
                     batch, outcome = step
                     with guard.guarded("a line about the export"):
                         destinations.tell(lane, outcome)
-                        destinations.tell_where_files_are(lane, batch)
-                    if outcome.retry_after is not None:
+                        destinations.tell_of_files(lane, batch)
+                    if outcome.retry_after is not None and not outcome.too_large:
                         tries += 1
                         if deadline is None or tries == EXIT_TRIES:
                             break
@@ -205,6 +224,12 @@ class Pipeline:
             return not self._waiting()
         finally:
             self._deadline = None
+            _release(self._wake)
+
+    @property
+    def ended(self) -> int:
+        """How many sampled spans have ended."""
+        return max((lane.settled + len(lane) for lane in self.lanes), default=0)
 
     def _waiting(self) -> bool:
         return any(len(lane) for lane in self.lanes)
@@ -216,6 +241,8 @@ class Pipeline:
             lane.give_up("exit budget")
             with guard.guarded("closing a destination"):
                 lane.destination.close()
+        with guard.guarded("the line about lost spans"):
+            report.tell(self.lanes, always=self.settings.report)
 
     def park(self) -> None:
         """Before a fork: the thread sends what waits and ends, or, where that takes long, lives through it."""
@@ -234,7 +261,7 @@ class Pipeline:
 
     def start_over(self) -> None:
         """After a fork, in the child: nothing of the parent's is sent, no connection is shared."""
-        self.ended = 0
+        self.own = set()
         self._reset()
         dispositions.start_over()
         for lane in self.lanes:
@@ -256,7 +283,12 @@ def _nothing() -> None:
 def start(settings: Settings, *, is_target: bool) -> Pipeline:
     """The pipeline of this process, for the destinations that the settings name; tied to forks."""
     lanes = [
-        Lane(destination, capacity=settings.max_queue_size, batch_size=settings.max_export_batch_size)
+        Lane(
+            destination,
+            capacity=settings.max_queue_size,
+            batch_size=settings.max_export_batch_size,
+            most_bytes=settings.max_queue_bytes,
+        )
         for destination in destinations.chosen(settings, is_target=is_target)
     ]
     pipeline = Pipeline(settings, lanes, destinations.delay(settings))

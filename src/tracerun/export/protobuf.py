@@ -325,3 +325,44 @@ def _block(tag: bytes, body: bytes) -> bytes:
 def _count(tag: bytes, number: int) -> bytes:
     """An unsigned number or an enumeration; nothing for 0, which is the default."""
     return tag + _VARINT[number] if number else b""
+
+
+_WIRE_VARINT, _WIRE_FIXED64, _WIRE_LENGTH, _WIRE_FIXED32 = 0, 1, 2, 5
+
+
+def fields_of(message: int | bytes) -> dict[int, int | bytes]:
+    """A message's fields by number, for the few that are read: numbers and bytes; of a repeated one the last.
+
+    Raises:
+        ValueError: It is no protobuf.
+        IndexError: It ends too early.
+    """
+    if not isinstance(message, bytes):
+        raise ValueError("a number is no message")  # noqa: TRY004 - it is wrong data, not a wrong call
+    found: dict[int, int | bytes] = {}
+    at = 0
+    while at < len(message):
+        tag, at = _read_varint(message, at)
+        kind = tag & 7
+        if kind == _WIRE_VARINT:
+            found[tag >> 3], at = _read_varint(message, at)
+        elif kind == _WIRE_LENGTH:
+            length, at = _read_varint(message, at)
+            found[tag >> 3] = message[at : at + length]
+            at += length
+        elif kind in (_WIRE_FIXED64, _WIRE_FIXED32):
+            at += 8 if kind == _WIRE_FIXED64 else 4
+        else:
+            raise ValueError(f"wire type {kind}")
+    return found
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = message[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            return number, at
+        shift += 7

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import count
 from time import gmtime, strftime, time
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ CAP = 64 * 1024 * 1024
 SEGMENT = 4 * 1024 * 1024
 SUFFIX = ".jsonl"
 _APPEND = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+# Of the files of this process, whoever in it writes them.
+_NUMBERS = count(1)
 # All descriptors are the program's: it may give some back.
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
@@ -42,7 +45,6 @@ class SpanFiles:
         self._path = ""
         self._identity = (0, 0)
         self._size = 0
-        self._number = 0
         self.pruned = False
 
     def send(self, spans: Sequence[ReadableSpan], deadline: float | None) -> Outcome:  # noqa: ARG002 - a write is short
@@ -96,9 +98,8 @@ class SpanFiles:
             raise OSError(None, "no home folder is known; set TRACERUN_DIR")
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         self._prune(CAP - max(coming, SEGMENT))
-        self._number += 1
         stamp = strftime("%Y%m%dT%H%M%S", gmtime(time()))
-        name = f"{stamp}-{self._run}-{os.getpid()}-{self._number}{SUFFIX}"
+        name = f"{stamp}-{self._run}-{os.getpid()}-{next(_NUMBERS)}{SUFFIX}"
         path = os.path.join(self.folder, name)
         descriptor = os.open(path, _APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         status = os.fstat(descriptor)
@@ -131,4 +132,4 @@ class SpanFiles:
 
     def forget(self) -> None:
         """In a forked child: the parent's file is the parent's; the child begins one of its own."""
-        self._size = self._number = 0
+        self._size = 0

@@ -12,5 +12,7 @@ hiddenimports = [
     "opentelemetry.semconv.version",
     "opentelemetry.version",
 ]
-# A library is in the program if the program imports it, not because tracerun could trace it.
-excludedimports = sorted({module.partition(".")[0] for library in CATALOG for module in library.modules})
+# A library is in the program if the program imports it, not because tracerun could trace it. Python's own we use too.
+excludedimports = sorted(
+    {module.partition(".")[0] for library in CATALOG if library.distribution for module in library.modules}
+)

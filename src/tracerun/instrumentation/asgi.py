@@ -5,6 +5,7 @@ Source: ASGI specification 3.0, "HTTP & WebSocket ASGI Message Format".
 
 from __future__ import annotations
 
+from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -31,7 +32,7 @@ def header(scope: dict[str, Any], name: str) -> str | None:
     return ",".join(values) if values else None
 
 
-_GETTER = HeaderGetter(header)
+_GETTER = HeaderGetter(header, lambda scope: scope.get("headers") or ())
 
 
 def attributes_of(scope: dict[str, Any]) -> dict[str, Any]:
@@ -59,16 +60,18 @@ def attributes_of(scope: dict[str, Any]) -> dict[str, Any]:
 
 
 def route_of(scope: dict[str, Any]) -> str:
-    """The route's template as Starlette and those built on it leave it in the scope; empty where there is none."""
-    route = scope.get("route")
-    path = getattr(route, "path_format", None) or getattr(route, "path", None)
-    if not isinstance(path, str):
-        return ""
+    """The route's template as Starlette, those built on it and Litestar leave it in the scope; empty for none."""
+    return template_of(scope.get("route"), scope)
+
+
+def template_of(route: Any, scope: dict[str, Any]) -> str:
+    """The whole template of one of Starlette's routes, that of the mounts around it included."""
     mounted = scope.get("root_path", "")
-    outside = scope.get("app_root_path", mounted)
-    mounted = mounted.removeprefix(outside)
-    # A mount is a route itself: its path is the mounted part.
-    return path if mounted and mounted == path else mounted.rstrip("/") + path
+    mounted = mounted.removeprefix(scope.get("app_root_path", mounted)).rstrip("/")
+    if hasattr(route, "routes"):  # a mount: of the routes below it none has matched, or there are none
+        return "" if route.routes else mounted + "/{path}"
+    path = getattr(route, "path_format", None) or getattr(route, "path", None) or scope.get("path_template")
+    return mounted + path if isinstance(path, str) else ""
 
 
 class _Connection:
@@ -93,6 +96,8 @@ class _Connection:
         kind, request = message["type"], self._request
         if kind in ("http.response.start", "websocket.http.response.start"):
             request.status = message["status"]
+            _list_headers(message)
+            request.answered(message.get("headers"))
             self._trailers = message.get("trailers", False)
         elif kind == "websocket.accept":
             request.status = SWITCHING_PROTOCOLS
@@ -111,7 +116,7 @@ async def run(application: Callable[..., Any], scope: Any, receive: Any, send: A
     """Calls an ASGI application inside its SERVER span; without one, where a wrapper further out has it."""
     request = None
     with _GUARD:
-        request = _open(scope, tracer)
+        request = open_request(scope, tracer)
     if request is None:
         await application(scope, receive, send)
         return
@@ -132,7 +137,15 @@ async def run(application: Callable[..., Any], scope: Any, receive: Any, send: A
             request.end()
 
 
-def _open(scope: dict[str, Any], tracer: Tracer) -> ServerRequest | None:
+def _list_headers(holder: dict[str, Any]) -> None:
+    """The specification says iterable: headers that can be gone through only once must be there for the program."""
+    headers: Any = holder.get("headers")
+    if hasattr(headers, "__next__"):
+        holder["headers"] = list(headers)
+
+
+def open_request(scope: dict[str, Any], tracer: Tracer) -> ServerRequest | None:
+    """Starts the span of the request of a scope; none where a wrapper further out has it."""
     known = scope.get(REQUEST_KEY)
     if scope["type"] not in ("http", "websocket") or (known is not None and not known.ended):
         return None
@@ -141,7 +154,8 @@ def _open(scope: dict[str, Any], tracer: Tracer) -> ServerRequest | None:
     if outer is not None:
         scope[REQUEST_KEY] = outer
         return None
-    request = start_http_server(tracer, scope, _GETTER, method, attributes_of(scope))
+    _list_headers(scope)
+    request = start_http_server(tracer, scope, _GETTER, method, attributes_of)
     if request is not None:
         request.target = (method, path)
         scope[REQUEST_KEY] = request
@@ -176,7 +190,6 @@ def wrapped_at(name: str, tracer: Tracer) -> Callable[[Any], Any]:
 
 def traced_call(tracer: Tracer) -> Callable[[Any], Any]:
     """A factory of wrappers around ``__call__(self, scope, receive, send)`` of an application's class."""
-    from functools import update_wrapper  # noqa: PLC0415 - kept beside its one use
 
     def factory(original: Any) -> Any:
         # A coroutine function like the original: servers ask which kind of application they have.

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as otel_context
-from opentelemetry import propagate, trace
 from opentelemetry.context import (
     _SUPPRESS_HTTP_INSTRUMENTATION_KEY,
     _SUPPRESS_INSTRUMENTATION_KEY,
     Context,
 )
 from opentelemetry.propagators.textmap import Getter
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    get_current_span,
+)
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun import __version__
 from tracerun.instrumentation import redaction
+from tracerun.instrumentation.exclusion import EXCLUDED_KEY
+from tracerun.instrumentation.headers import items_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from contextvars import Token
 
 # The key that opentelemetry-instrumentation sets beside the API's own, for packages of before 1.12.
@@ -37,6 +51,13 @@ def tracer(library: str) -> Tracer:
     return trace.get_tracer(f"tracerun.{library}", __version__, schema_url=SCHEMA_URL)
 
 
+def library_of(tracer: Tracer) -> str:
+    """The library that a tracer of ours is for."""
+    scope = getattr(tracer, "_instrumentation_scope", None)
+    name: str = scope.name if scope is not None else getattr(tracer, "_instrumenting_module_name", "")
+    return name.removeprefix("tracerun.").replace("-", "_")
+
+
 def suppressed(current: Context | None = None) -> bool:
     """Whether this context is one that must not be traced at all (``suppress_instrumentation()``)."""
     context = otel_context.get_current() if current is None else current
@@ -44,10 +65,26 @@ def suppressed(current: Context | None = None) -> bool:
 
 
 class HeaderGetter(Getter[Any]):
-    """Reads the propagators' fields from a carrier by a function from name to value."""
+    """Reads the propagators' fields from a carrier by a function from name to value.
 
-    def __init__(self, read: Callable[[Any, str], str | None]) -> None:
+    Args:
+        read: That function.
+        items: Gives all pairs of the carrier; not needed for a mapping of headers, or an object that has one.
+    """
+
+    def __init__(
+        self, read: Callable[[Any, str], str | None], items: Callable[[Any], Iterable[Any] | None] = items_of
+    ) -> None:
         self._read = read
+        self._items = items
+
+    def items(self, carrier: Any, names: Iterable[str]) -> Iterable[Any]:
+        """All pairs of the carrier; of one that cannot list them those of the names."""
+        listed = self._items(carrier)
+        if listed is not None:
+            return listed
+        found = ((name, self._read(carrier, name)) for name in names)
+        return [(name, value) for name, value in found if value is not None]
 
     def get(self, carrier: Any, key: str) -> list[str] | None:
         """The values of a field; none where it is missing."""
@@ -61,7 +98,64 @@ class HeaderGetter(Getter[Any]):
 
 def extract(carrier: Any, getter: HeaderGetter) -> Context:
     """The caller's context from a request, on nothing else: what this process was doing is not its parent."""
-    return propagate.get_global_textmap().extract(carrier, Context(), getter=getter)
+    context = propagate.get_global_textmap().extract(carrier, Context(), getter=getter)
+    span = context.get(_SPAN_KEY)
+    if isinstance(span, Span) and span.get_span_context().trace_flags & ~TraceFlags.SAMPLED:
+        return _with_known_flags(context, span.get_span_context())
+    return context
+
+
+def _with_known_flags(context: Context, caller: SpanContext) -> Context:
+    """Without the flags of later versions (*random*): they would go on to services that reject them."""
+    flags = TraceFlags(caller.trace_flags & TraceFlags.SAMPLED)
+    known = SpanContext(caller.trace_id, caller.span_id, caller.is_remote, flags, caller.trace_state)
+    return Context({**context, _SPAN_KEY: NonRecordingSpan(known)})
+
+
+def excluded(context: Context) -> Context:
+    """A context for what is not to be traced: no span begins in it, and services called from it are told so.
+
+    They get a traceparent that is not sampled, of the caller's trace or, where there is none, of one that nobody has.
+    """
+    caller = get_current_span(context).get_span_context()
+    trace_id = caller.trace_id or int.from_bytes(os.urandom(16), "big")
+    span_id = caller.span_id or int.from_bytes(os.urandom(8), "big")
+    unsampled = SpanContext(trace_id, span_id, True, TraceFlags(TraceFlags.DEFAULT), caller.trace_state)
+    return Context({**context, _SPAN_KEY: NonRecordingSpan(unsampled), EXCLUDED_KEY: True})
+
+
+class Later(Mapping[str, Any]):
+    """Attributes that are made when somebody looks at them: after the sampler has let the span pass.
+
+    Samplers that ask for attributes get them; those of the SDK decide without, so an unsampled request costs none.
+    """
+
+    __slots__ = ("_arguments", "_made", "_make")
+
+    def __init__(self, make: Callable[..., dict[str, Any]], *arguments: Any) -> None:
+        self._make = make
+        self._arguments = arguments
+        self._made: dict[str, Any] | None = None
+
+    def copy(self) -> dict[str, Any]:
+        """The attributes."""
+        made = self._made
+        if made is None:
+            made = self._made = self._make(*self._arguments)
+        return made
+
+    def __getitem__(self, name: str) -> Any:
+        return self.copy()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.copy())
+
+    def __len__(self) -> int:
+        return len(self.copy())
+
+    def items(self) -> Any:
+        """As a dict's own."""
+        return self.copy().items()
 
 
 class _NotOurs(logging.Filter):
@@ -91,14 +185,17 @@ def fail(span: Span, error: BaseException, *, describe: bool = True) -> None:
         describe: Whether the status carries the exception's text.
     """
     span.set_attribute("error.type", type_name(error))
-    description = redaction.text(f"{type(error).__name__}: {error}") if describe else None
+    description = redaction.described(error) if describe else None
     span.set_status(Status(StatusCode.ERROR, description))
 
 
 def record_exception(span: Span, error: BaseException) -> None:
     """Adds the ``exception`` event, with the URLs that exceptions quote redacted."""
     stack = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    texts = {"exception.message": redaction.text(str(error)), "exception.stacktrace": redaction.text(stack)}
+    raw, message = redaction.text_of(error), redaction.message_of(error)
+    if message != raw:
+        stack = stack.replace(raw, message)
+    texts = {"exception.message": message, "exception.stacktrace": redaction.text(stack)}
     span.record_exception(error, texts)
 
 
@@ -106,6 +203,14 @@ def type_name(error: BaseException) -> str:
     """The full name of an exception's class, as ``error.type`` has it; built-in ones go without their module."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def detach(token: Token[Context]) -> None:
+    """Puts back the context of before; nothing where a coroutine is closed from another one than it ran in."""
+    try:
+        otel_context._RUNTIME_CONTEXT.detach(token)
+    except (ValueError, RuntimeError):  # the API's own detach() would say so in the program's log
+        pass
 
 
 class ClientSpan:
@@ -134,9 +239,13 @@ class ClientSpan:
         finally:
             self.finish()
 
+    def let_go(self) -> None:
+        """Detaches; the span goes on."""
+        detach(self.token)
+
     def finish(self) -> None:
         """Detaches and ends, whatever was set before."""
-        otel_context.detach(self.token)
+        self.let_go()
         self.span.end()
 
 
@@ -144,8 +253,10 @@ def start_client(
     kind: type[ClientSpan],
     tracer: Tracer,
     name: str,
-    attributes: dict[str, Any],
+    attributes: Mapping[str, Any],
     inject: Callable[[Context], None],
+    *,
+    parent: Context | None = None,
 ) -> ClientSpan:
     """Starts a CLIENT span, hands its context to the request, and makes it current.
 
@@ -155,8 +266,10 @@ def start_client(
         name: The span's name.
         attributes: All that is known before the call.
         inject: Puts the context into the request (headers, metadata).
+        parent: Where the span belongs; the current context by default.
     """
-    parent = otel_context.get_current()
+    if parent is None:
+        parent = otel_context.get_current()
     span = tracer.start_span(name, parent, SpanKind.CLIENT, attributes)
     values = dict(parent)
     values[_SPAN_KEY] = span
@@ -167,12 +280,46 @@ def start_client(
     return kind(span, otel_context.attach(context))
 
 
-def inject_into(carrier: Any, context: Context) -> None:
-    """Puts the context's fields into a carrier that takes items."""
+class BaggageHosts:
+    """Where baggage may go, as the settings say.
+
+    Attributes:
+        known: The hosts; none where it may go everywhere.
+        ends: The same of ``*.example.com``, as ``.example.com``.
+    """
+
+    known: frozenset[str] | None = None
+    ends: tuple[str, ...] = ()
+
+
+def allow_baggage(hosts: tuple[str, ...]) -> None:
+    """Takes the hosts that baggage may go to; an empty list is every host."""
+    names = [host.lower() for host in hosts]
+    BaggageHosts.known = frozenset(names) if names else None
+    BaggageHosts.ends = tuple(name[1:] for name in names if name.startswith("*"))
+
+
+def takes_baggage(host: str) -> bool:
+    """Whether baggage may go to a host."""
+    known, name = BaggageHosts.known, host.lower()
+    return known is None or name in known or (bool(BaggageHosts.ends) and name.endswith(BaggageHosts.ends))
+
+
+def inject_into(carrier: Any, context: Context, host: Callable[[], str] | None = None) -> None:
+    """Puts the context's fields into a carrier that takes items.
+
+    Args:
+        carrier: Headers or metadata.
+        context: The context.
+        host: Gives the host that they are sent to, where only some may have baggage.
+    """
+    if BaggageHosts.known is not None and not takes_baggage(host() if host is not None else ""):
+        context = baggage.clear(context)
     propagate.get_global_textmap().inject(carrier, context)
 
 
-def client_suppressed() -> bool:
+def client_suppressed(context: Context | None = None) -> bool:
     """Whether a client call is untraced here: suppressed, or the transport of a call that is traced already."""
-    context = otel_context.get_current()
+    if context is None:
+        context = otel_context.get_current()
     return bool(context.get(_SUPPRESS_HTTP_INSTRUMENTATION_KEY)) or suppressed(context)

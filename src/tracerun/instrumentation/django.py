@@ -7,17 +7,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracerun.instrumentation import wsgi
-from tracerun.instrumentation.asgi import traced_call
+from tracerun.instrumentation import asgi, wsgi
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.http import REQUEST_KEY
-from tracerun.instrumentation.patching import after, argument, before, replacing
+from tracerun.instrumentation.patching import after, argument, around, around_async, before
+from tracerun.instrumentation.serving import Serving
 
 _TRACER = tracer("django")
 
 
-def _call(original: Any, handler: Any, environ: dict[str, Any], start_response: Any) -> Any:
-    return wsgi.run(original.__get__(handler), environ, start_response, _TRACER)
+class _InTest(Serving):
+    """A request of Django's test client, which calls a handler of its own that gives the response."""
+
+    __slots__ = ()
+
+    def describe(self, result: Any) -> None:
+        self.request.status = getattr(result, "status_code", None)
+
+
+def _begin_test(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _InTest | None:
+    request = wsgi.open_request(argument(args, kwargs, 1, "environ"), _TRACER)
+    return None if request is None else _InTest(request)
+
+
+def _begin_async_test(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _InTest | None:
+    request = asgi.open_request(argument(args, kwargs, 1, "scope"), _TRACER)
+    return None if request is None else _InTest(request)
 
 
 def _server_of(request: Any) -> Any:
@@ -38,8 +53,10 @@ def _record(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 PATCHES = {
-    "django.core.handlers.wsgi:WSGIHandler.__call__": replacing(_call),
-    "django.core.handlers.asgi:ASGIHandler.__call__": traced_call(_TRACER),
+    "django.core.handlers.wsgi:WSGIHandler.__call__": wsgi.traced_call(_TRACER),
+    "django.core.handlers.asgi:ASGIHandler.__call__": asgi.traced_call(_TRACER),
+    "django.test.client:ClientHandler.__call__": around(_begin_test, "django"),
+    "django.test.client:AsyncClientHandler.__call__": around_async(_begin_async_test, "django"),
     "django.core.handlers.base:BaseHandler.resolve_request": after(_set_route, "django"),
     "django.core.handlers.exception:handle_uncaught_exception": before(_record, "django"),
 }

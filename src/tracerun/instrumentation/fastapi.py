@@ -13,11 +13,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from opentelemetry.trace import Span, SpanContext, SpanKind, Tracer
+from opentelemetry.trace import Span, SpanKind, Tracer
 
 from tracerun.instrumentation.asgi import traced_call
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest
+from tracerun.instrumentation.lending import LentSpan
 from tracerun.instrumentation.patching import after, before
 
 if TYPE_CHECKING:
@@ -49,40 +50,6 @@ class _Native:
             _REQUEST.reset(token)
 
 
-class _Ours(Span):
-    """Our SERVER span as FastAPI gets it in place of its own: everything reaches it, but FastAPI does not end it."""
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-
-    def end(self, end_time: int | None = None) -> None:
-        """Ours ends with the response's body."""
-
-    def get_span_context(self) -> SpanContext:
-        return self._span.get_span_context()
-
-    def set_attributes(self, attributes: Any) -> None:
-        self._span.set_attributes(attributes)
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        self._span.set_attribute(key, value)
-
-    def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
-        self._span.add_event(name, attributes, timestamp)
-
-    def update_name(self, name: str) -> None:
-        self._span.update_name(name)
-
-    def is_recording(self) -> bool:
-        return self._span.is_recording()
-
-    def set_status(self, status: Any, description: str | None = None) -> None:
-        self._span.set_status(status, description)
-
-    def record_exception(self, exception: BaseException, *args: Any, **kwargs: Any) -> None:
-        self._span.record_exception(exception, *args, **kwargs)
-
-
 class _InsideTracer(Tracer):
     """FastAPI's own tracer, but for SERVER spans: for those there is ours already."""
 
@@ -94,7 +61,7 @@ class _InsideTracer(Tracer):
     ) -> Span:
         request = _REQUEST.get()
         if kind is SpanKind.SERVER and request is not None:
-            return _Ours(request.span)
+            return LentSpan(request.span)
         return self._real.start_span(name, context, kind, *args, **kwargs)
 
     def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[Span]:  # type: ignore[override]

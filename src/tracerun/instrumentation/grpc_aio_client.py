@@ -16,7 +16,7 @@ from weakref import finalize
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.patching import after, argument, replacing, with_argument
-from tracerun.instrumentation.rpc import ClientCall, start_client_call, with_context
+from tracerun.instrumentation.rpc import ClientCall, start_client_call
 
 _TRACER = tracer("grpc_aio_client")
 _GUARD = guarded("a gRPC client's call")
@@ -48,7 +48,7 @@ def _start(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[ClientCall | 
     call = None if sys.is_finalizing() else start_client_call(_TRACER, method, target)
     if call is None or metadata is None:  # without metadata, which no plain call is, grpc refuses the call
         return call, args, kwargs
-    return (call, *with_argument(args, kwargs, 2, "metadata", with_context(metadata, call.context)))
+    return (call, *with_argument(args, kwargs, 2, "metadata", call.metadata(metadata)))
 
 
 def _make_call(original: Any, made: Any, *args: Any, **kwargs: Any) -> None:

@@ -18,9 +18,11 @@ from grpc import aio
 from opentelemetry import context as otel_context
 
 from tracerun.instrumentation.context import suppressed, tracer
+from tracerun.instrumentation.grpc_handlers import BEHAVIORS
 from tracerun.instrumentation.patching import argument, replacing, with_argument
 from tracerun.instrumentation.rpc import code_name
-from tracerun.instrumentation.rpc_server import BEHAVIORS, GUARD, ServerCall, Steps, run
+from tracerun.instrumentation.rpc_server import GUARD, ServerCall, Steps, run
+from tracerun.instrumentation.theirs import has_interceptor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -222,7 +224,8 @@ def _make_server(original: Any, server: Any, *args: Any, **kwargs: Any) -> None:
     with GUARD:
         own = argument(args, kwargs, 2, "interceptors") or ()
         ours = _Interceptor(limited=argument(args, kwargs, 4, "maximum_concurrent_rpcs") is not None)
-        args, kwargs = with_argument(args, kwargs, 2, "interceptors", (ours, *own))
+        if not has_interceptor(own):
+            args, kwargs = with_argument(args, kwargs, 2, "interceptors", (ours, *own))
     original(server, *args, **kwargs)
 
 

@@ -21,7 +21,7 @@ from opentelemetry import context as otel_context
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.patching import after, argument, replacing, with_argument
-from tracerun.instrumentation.rpc import ClientCall, start_client_call, with_context
+from tracerun.instrumentation.rpc import ClientCall, start_client_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def _start(
     if call is None:
         return None, args, kwargs
     # (request, timeout, metadata, ...) in every kind
-    metadata = with_context(argument(args, kwargs, 2, "metadata"), call.context)
+    metadata = call.metadata(argument(args, kwargs, 2, "metadata"))
     return (call, *with_argument(args, kwargs, 2, "metadata", metadata))
 
 

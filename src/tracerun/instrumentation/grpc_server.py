@@ -16,9 +16,11 @@ import grpc
 from opentelemetry import context as otel_context
 
 from tracerun.instrumentation.context import suppressed, tracer
+from tracerun.instrumentation.grpc_handlers import BEHAVIORS
 from tracerun.instrumentation.patching import argument, before, replacing, with_argument
 from tracerun.instrumentation.rpc import code_name, text
-from tracerun.instrumentation.rpc_server import BEHAVIORS, GUARD, ServerCall, Steps, run
+from tracerun.instrumentation.rpc_server import GUARD, ServerCall, Steps, run
+from tracerun.instrumentation.theirs import has_interceptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +165,8 @@ def _make_server(original: Any, server: Any, *args: Any, **kwargs: Any) -> None:
     # What comes before the interceptors: a thread pool and generic handlers.
     with GUARD:
         own = argument(args, kwargs, 2, "interceptors") or ()
-        args, kwargs = with_argument(args, kwargs, 2, "interceptors", (_Interceptor(), *own))
+        if not has_interceptor(own):
+            args, kwargs = with_argument(args, kwargs, 2, "interceptors", (_Interceptor(), *own))
     original(server, *args, **kwargs)
 
 

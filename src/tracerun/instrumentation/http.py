@@ -8,32 +8,50 @@ from __future__ import annotations
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
 
+from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.context import (
     ClientSpan,
     HeaderGetter,
+    Later,
     client_suppressed,
+    excluded,
     extract,
     fail,
     inject_into,
+    library_of,
     record_exception,
     start_client,
     suppressed,
 )
+from tracerun.instrumentation.exclusion import Exclusion, excludes_incoming, excludes_outgoing
+from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.theirs import is_traced
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from opentelemetry.trace import Span, Tracer
 
 # Under this key the first wrapper of ours that sees an environ or a scope leaves its request.
 REQUEST_KEY = "tracerun.request"
 # RFC 9110 and PATCH of RFC 5789; the conventions give every other method as _OTHER.
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"))
+# How http.client and urllib3 give a response's version.
+VERSIONS: dict[Any, str] = {9: "0.9", 10: "1.0", 11: "1.1", 20: "2", 30: "3"}
+# How libcurl gives it (CURL_HTTP_VERSION_*).
+CURL_VERSIONS: dict[Any, str] = {1: "1.0", 2: "1.1", 3: "2", 30: "3"}
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 CLIENT_ERROR, SERVER_ERROR = 400, 500
+
+
+def span_name(method: str) -> str:
+    """The name of a request's span, before a route is known."""
+    return method if method in METHODS else method_attributes(method)[0]
 
 
 def method_attributes(method: str) -> tuple[str, dict[str, Any]]:
@@ -58,13 +76,26 @@ class HttpClientSpan(ClientSpan):
     def version_of(self, response: Any) -> str | None:
         """The protocol version of the library's response, such as ``1.1``."""
 
+    def headers_of(self, response: Any) -> Any:
+        """The headers of the library's response: a mapping or pairs."""
+        return getattr(response, "headers", None)
+
     def ended(self, result: Any) -> Any:
         """A response has come."""
+        follows = False
         try:
-            self._describe(result)
+            if self.span.is_recording():
+                self._describe(result)
+                follows = self.body_follows(result)
         finally:  # the context must not stay attached, whatever a response is like
-            self.finish()
+            self.let_go()
+            if not follows:
+                self.span.end()
         return result
+
+    def body_follows(self, response: Any) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether the body is still to be read, and somebody ends the span with it (``bodies.hold``)."""
+        return False
 
     def _describe(self, response: Any) -> None:
         span, status, version = self.span, self.status_of(response), self.version_of(response)
@@ -75,6 +106,24 @@ class HttpClientSpan(ClientSpan):
                 span.set_status(Status(StatusCode.ERROR))
         if version:
             span.set_attribute("network.protocol.version", version)
+        wanted = Captured.client_response
+        if wanted is not None:
+            pairs = captured.items_of(self.headers_of(response))
+            span.set_attributes(captured.attributes(wanted, captured.HTTP_RESPONSE, pairs))
+
+
+class HttplibSpan(HttpClientSpan):
+    """For responses that are like those of ``http.client``."""
+
+    __slots__ = ()
+
+    def status_of(self, response: Any) -> int | None:
+        """The status code."""
+        return getattr(response, "status", None)
+
+    def version_of(self, response: Any) -> str | None:
+        """The protocol version."""
+        return VERSIONS.get(getattr(response, "version", None))
 
 
 def start_http_client(
@@ -92,16 +141,34 @@ def start_http_client(
     Returns:
         None where nothing is to be traced.
     """
-    if client_suppressed():
+    parent = get_current()
+    if client_suppressed(parent):
         return None
-    name, attributes = method_attributes(method)
+    if Exclusion.on and excludes_outgoing(library_of(tracer), url):
+        parent = excluded(parent)
+    return start_client(
+        kind,
+        tracer,
+        span_name(method),
+        Later(_outgoing, method, url, headers),
+        lambda context: inject_into(headers, context, lambda: address_of(url)[0]),
+        parent=parent,
+    )
+
+
+def _outgoing(method: str, url: str, headers: Any) -> dict[str, Any]:
+    """What is known of an outgoing request before it is sent."""
+    _, attributes = method_attributes(method)
     attributes["url.full"] = redaction.url(url)
     host, port = address_of(url)
     if host:
         attributes["server.address"] = host
     if port:
         attributes["server.port"] = port
-    return start_client(kind, tracer, name, attributes, lambda context: inject_into(headers, context))
+    wanted = Captured.client_request
+    if wanted is not None:
+        attributes.update(captured.attributes(wanted, captured.HTTP_REQUEST, captured.items_of(headers)))
+    return attributes
 
 
 def address_of(url: str) -> tuple[str, int | None]:
@@ -110,6 +177,13 @@ def address_of(url: str) -> tuple[str, int | None]:
     for end in "/?#":
         rest = rest.partition(end)[0]
     return split_host(rest.rpartition("@")[2], scheme.lower())
+
+
+def authority(host: str, port: int | None) -> str:
+    """``host:port`` as URLs have it."""
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return f"{host}:{port}" if port else host
 
 
 def split_host(authority: str, scheme: str) -> tuple[str, int | None]:
@@ -131,9 +205,24 @@ class ServerRequest:
         span: The span.
         context: The context in which the application runs.
         route: The route's template, set by the framework's instrumentor; empty where none is known.
+        handled: The exception that the framework answers for the program, which gets no further.
+        target: Method and path, by which an adapter's inner request is known to be this one.
+        describe: Describes the span in place of HTTP's rules (RPC over HTTP), and gives whether it has.
     """
 
-    __slots__ = ("_ended", "_method", "body_end", "context", "error", "route", "span", "status")
+    __slots__ = (
+        "_ended",
+        "_method",
+        "body_end",
+        "context",
+        "describe",
+        "error",
+        "handled",
+        "route",
+        "span",
+        "status",
+        "target",
+    )
 
     def __init__(self, span: Span, values: dict[str, object], method: str) -> None:
         self.span = span
@@ -142,9 +231,17 @@ class ServerRequest:
         self.route = ""
         self.status: int | None = None
         self.error: BaseException | None = None
+        self.handled: BaseException | None = None
         self.body_end: int | None = None
+        self.target: tuple[str, str] | None = None
+        self.describe: Callable[[ServerRequest], bool] | None = None
         self._method = method
         self._ended = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the span has ended."""
+        return self._ended
 
     def record(self, error: BaseException) -> None:
         """Keeps the exception that made the application fail, once."""
@@ -162,17 +259,29 @@ class ServerRequest:
         span.end(self.body_end)
 
     def _describe(self, span: Span) -> None:
+        if self.describe is not None and self.describe(self):
+            return
         if self.route:
             span.update_name(f"{self._method} {self.route}")
             span.set_attribute("http.route", self.route)
         if self.status is not None:
             span.set_attribute("http.response.status_code", self.status)
-        if self.error is not None:
-            record_exception(span, self.error)
-            fail(span, self.error)
-        elif self.status is not None and self.status >= SERVER_ERROR:
+        failed = self.status is not None and self.status >= SERVER_ERROR
+        # What the framework answers with less than 500 is no failure, whatever was raised underneath.
+        error = self.error or (self.handled if failed else None)
+        if error is not None:
+            record_exception(span, error)
+            fail(span, error)
+        elif failed:
             span.set_attribute("error.type", str(self.status))
             span.set_status(Status(StatusCode.ERROR))
+
+    def answered(self, headers: Any) -> None:
+        """The response's headers, a mapping or pairs, are known."""
+        wanted = Captured.server_response
+        if wanted is not None and self.span.is_recording():
+            pairs = captured.items_of(headers)
+            self.span.set_attributes(captured.attributes(wanted, captured.HTTP_RESPONSE, pairs))
 
     def body_is_over(self) -> None:
         """The last of the body has gone; what runs after it (background work) is not part of the request.
@@ -184,8 +293,24 @@ class ServerRequest:
             self.end()
 
 
+def current_request() -> ServerRequest | None:
+    """The request that the running code belongs to, for parts of a framework that are handed something else."""
+    request = get_current().get(REQUEST_KEY)
+    return request if isinstance(request, ServerRequest) else None
+
+
+def request_around(method: str, path: str) -> ServerRequest | None:
+    """The request in progress, if it is this one: adapters (ASGI to WSGI, say) make an environ or scope anew."""
+    request = current_request()
+    return request if request is not None and not request.ended and request.target == (method, path) else None
+
+
 def start_http_server(
-    tracer: Tracer, carrier: Any, getter: HeaderGetter, method: str, attributes: dict[str, Any]
+    tracer: Tracer,
+    carrier: Any,
+    getter: HeaderGetter,
+    method: str,
+    attributes: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]],
 ) -> ServerRequest | None:
     """Starts the span of an incoming request.
 
@@ -194,16 +319,34 @@ def start_http_server(
         carrier: What holds the request's headers.
         getter: Reads them.
         method: The request's method.
-        attributes: All else that is known before the application runs.
+        attributes: All else that is known before the application runs, or a function that makes it of the carrier;
+            it is not called for a request that is not sampled.
 
     Returns:
         None where nothing is to be traced.
     """
-    if suppressed():
+    if suppressed() or is_traced(SpanKind.SERVER):
         return None
     parent = extract(carrier, getter)
-    name, method_part = method_attributes(method)
-    span = tracer.start_span(name, parent, SpanKind.SERVER, {**method_part, **attributes})
+    name = span_name(method)
+    described = Later(_incoming, method, carrier, getter, attributes)
+    if Exclusion.on and excludes_incoming(described):
+        parent = excluded(parent)
+    span = tracer.start_span(name, parent, SpanKind.SERVER, described)
     values = dict(parent)
     values[_SPAN_KEY] = span
     return ServerRequest(span, values, name)
+
+
+def _incoming(method: str, carrier: Any, getter: HeaderGetter, attributes: Any) -> dict[str, Any]:
+    """What is known of an incoming request before the application runs."""
+    _, made = method_attributes(method)
+    made.update(attributes(carrier) if callable(attributes) else attributes)
+    path = made.get("url.path")
+    if path:
+        made["url.path"] = redaction.path(path)
+    wanted = Captured.server_request
+    if wanted is not None:
+        pairs = getter.items(carrier, Captured.server_request_names)
+        made.update(captured.attributes(wanted, captured.HTTP_REQUEST, pairs))
+    return made

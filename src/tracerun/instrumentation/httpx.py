@@ -2,28 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tracerun.agent.guard import guarded
+from tracerun.instrumentation.bodies import broke, hold, over
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.http import HttpClientSpan, start_http_client
-from tracerun.instrumentation.patching import argument, around, around_async
+from tracerun.instrumentation.patching import after, after_async, argument, around, around_async, replacing
+from tracerun.instrumentation.theirs import is_instrumented
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
 
 _TRACER = tracer("httpx")
+_GUARD = guarded("httpx")
 
 
-class _Span(HttpClientSpan):
+class HttpxSpan(HttpClientSpan):
+    """For the responses of httpx and httpx2."""
+
     __slots__ = ()
 
     def version_of(self, response: Any) -> str | None:
+        """The protocol version."""
         return str(response.http_version).removeprefix("HTTP/")
+
+    def body_follows(self, response: Any) -> bool:
+        """Whether it is still to be read."""
+        # httpx closes what it has put around the body when that is read, or no longer wanted.
+        return hasattr(response.stream, "_response") and hold(self, response.stream)
 
 
 def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if is_instrumented(args[0]):
+        return None
     request = argument(args, kwargs, 1, "request")
-    return start_http_client(_Span, _TRACER, request.method, str(request.url), request.headers)
+    return start_http_client(HttpxSpan, _TRACER, request.method, str(request.url), request.headers)
+
+
+def reading(original: Any, stream: Any) -> Iterator[bytes]:
+    """Reads a body, and tells its span should it break off."""
+    try:
+        yield from original(stream)
+    except Exception as error:
+        with _GUARD:
+            broke(stream, error)
+        raise
+
+
+async def reading_async(original: Any, stream: Any) -> AsyncIterator[bytes]:
+    """The same of an async client's."""
+    try:
+        async for part in original(stream):
+            yield part
+    except Exception as error:
+        with _GUARD:
+            broke(stream, error)
+        raise
 
 
 PATCHES = {
     "httpx._client:Client._send_single_request": around(_begin, "httpx"),
     "httpx._client:AsyncClient._send_single_request": around_async(_begin, "httpx"),
+    "httpx._client:BoundSyncStream.__iter__": replacing(reading),
+    "httpx._client:BoundAsyncStream.__aiter__": replacing(reading_async),
+    "httpx._client:BoundSyncStream.close": after(over, "httpx"),
+    "httpx._client:BoundAsyncStream.aclose": after_async(over, "httpx"),
 }

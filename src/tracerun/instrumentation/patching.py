@@ -59,6 +59,66 @@ def around(begin: Callable[[tuple[Any, ...], dict[str, Any]], Call | None], what
     return factory
 
 
+def around_changed(
+    begin: Callable[[tuple[Any, ...], dict[str, Any]], tuple[Call, tuple[Any, ...], dict[str, Any]] | None], what: str
+) -> Callable[[Any], Any]:
+    """The same as ``around`` where ``begin`` also gives the arguments that the function is called with."""
+    guard = guarded(what)
+
+    def factory(original: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if sys.is_finalizing():
+                return original(*args, **kwargs)
+            begun = None
+            with guard:
+                begun = begin(args, kwargs)
+            if begun is None:
+                return original(*args, **kwargs)
+            call, args, kwargs = begun
+            try:
+                result = original(*args, **kwargs)
+            except BaseException as error:
+                with guard:
+                    call.failed(error)
+                raise
+            with guard:
+                result = call.ended(result)
+            return result  # noqa: RET504 - what the guard swallows must leave the library's own result
+
+        return update_wrapper(wrapper, original)
+
+    return factory
+
+
+def around_changed_async(
+    begin: Callable[[tuple[Any, ...], dict[str, Any]], tuple[Call, tuple[Any, ...], dict[str, Any]] | None], what: str
+) -> Callable[[Any], Any]:
+    """The same around what gives an awaitable."""
+    guard = guarded(what)
+
+    def factory(original: Any) -> Any:
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            begun = None
+            with guard:
+                begun = begin(args, kwargs)
+            if begun is None:
+                return await original(*args, **kwargs)
+            call, args, kwargs = begun
+            try:
+                result = await original(*args, **kwargs)
+            except BaseException as error:
+                with guard:
+                    call.failed(error)
+                raise
+            with guard:
+                result = call.ended(result)
+            return result  # noqa: RET504 - what the guard swallows must leave the library's own result
+
+        return update_wrapper(wrapper, original)
+
+    return factory
+
+
 def around_async(begin: Callable[[tuple[Any, ...], dict[str, Any]], Call | None], what: str) -> Callable[[Any], Any]:
     """The same around coroutine functions."""
     guard = guarded(what)
@@ -101,6 +161,22 @@ def after(then: Callable[[Any, tuple[Any, ...], dict[str, Any]], None], what: st
     return factory
 
 
+def after_async(then: Callable[[Any, tuple[Any, ...], dict[str, Any]], None], what: str) -> Callable[[Any], Any]:
+    """The same around coroutine functions."""
+    guard = guarded(what)
+
+    def factory(original: Any) -> Any:
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            result = await original(*args, **kwargs)
+            with guard:
+                then(result, args, kwargs)
+            return result
+
+        return update_wrapper(wrapper, original)
+
+    return factory
+
+
 def argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str, default: Any = None) -> Any:
     """An argument, however it was passed."""
     return args[position] if len(args) > position else kwargs.get(name, default)
@@ -128,6 +204,25 @@ def before(look: Callable[[tuple[Any, ...], dict[str, Any]], None], what: str) -
         return update_wrapper(wrapper, original)
 
     return factory
+
+
+def only_if(condition: Callable[[Any], bool], factory: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A factory whose wrappers cost next to nothing for objects (the first argument) of which a condition is not true.
+
+    The condition must not fail.
+    """
+
+    def choosing(original: Any) -> Any:
+        wrapped = factory(original)
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if args and condition(args[0]):
+                return wrapped(*args, **kwargs)
+            return original(*args, **kwargs)
+
+        return update_wrapper(wrapper, original)
+
+    return choosing
 
 
 def replacing(function: Callable[..., Any]) -> Callable[[Any], Any]:

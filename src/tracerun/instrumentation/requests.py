@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracerun.instrumentation.bodies import HTTPLIB, hold_httplib
 from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.http import HttpClientSpan, start_http_client
+from tracerun.instrumentation.http import VERSIONS, HttpClientSpan, start_http_client
 from tracerun.instrumentation.patching import argument, around
 
 _TRACER = tracer("requests")
-_VERSIONS: dict[Any, str] = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
 
 class _Span(HttpClientSpan):
     __slots__ = ()
 
     def version_of(self, response: Any) -> str | None:
-        return _VERSIONS.get(getattr(response.raw, "version", None))
+        return VERSIONS.get(getattr(response.raw, "version", None))
+
+    def body_follows(self, response: Any) -> bool:
+        return hold_httplib(self, getattr(response.raw, "_original_response", None))
 
 
 def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -24,4 +27,4 @@ def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return start_http_client(_Span, _TRACER, request.method or "GET", request.url, request.headers)
 
 
-PATCHES = {"requests.adapters:HTTPAdapter.send": around(_begin, "requests")}
+PATCHES = {"requests.adapters:HTTPAdapter.send": around(_begin, "requests"), **HTTPLIB}

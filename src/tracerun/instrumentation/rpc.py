@@ -16,18 +16,25 @@ Source: semantic conventions for RPC and gRPC spans, stable since 1.45.0 of 2 No
 
 from __future__ import annotations
 
+import sys
 from _thread import allocate_lock
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
-from tracerun.instrumentation.context import HeaderGetter, inject_into, suppressed, type_name
+from tracerun.instrumentation import headers as captured
+from tracerun.instrumentation import redaction
+from tracerun.instrumentation.context import HeaderGetter, excluded, inject_into, suppressed, type_name
+from tracerun.instrumentation.exclusion import Exclusion, excludes_call
+from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.http import split_host
+from tracerun.instrumentation.theirs import is_traced
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
@@ -37,15 +44,34 @@ OTHER_METHOD = "_OTHER"
 SERVER_ERRORS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
 # Methods times targets that are kept prepared; both are few in any program that is not itself a proxy.
 REMEMBERED = 1024
-_CODES: dict[Any, str] = {key: code.name for code in grpc.StatusCode for key in (code, code.value[0])}
+# By number (doc/statuscodes.md).
+CODES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
 
 
 def code_name(code: Any) -> str:
-    """A status code as a word, given as grpc's enumeration or as its number; whatever else is ``UNKNOWN``."""
-    try:
-        return _CODES.get(code, "UNKNOWN")
-    except TypeError:  # unhashable
-        return "UNKNOWN"
+    """A status code as a word, given as a library's enumeration or as its number; whatever else is ``UNKNOWN``."""
+    if isinstance(code, int):
+        return CODES[code] if 0 <= code < len(CODES) else "UNKNOWN"
+    name = getattr(code, "name", None)
+    return name if isinstance(name, str) and name in CODES else "UNKNOWN"
 
 
 def text(value: Any) -> str:
@@ -97,14 +123,14 @@ def _read(metadata: Any, name: str) -> str | None:
 METADATA_GETTER = HeaderGetter(_read)
 
 
-def with_context(metadata: Any, context: Context) -> Any:
+def with_context(metadata: Any, context: Context, host: Callable[[], str] | None = None) -> Any:
     """A call's metadata with the context's fields after the caller's own entries, which keep their order.
 
     The caller's object stays as it is. Of a field that the caller has put in itself (a proxy that passes all
     on) only ours is sent: propagators replace what they write (specification: "TextMap Inject").
     """
     fields: dict[str, str] = {}
-    inject_into(fields, context)
+    inject_into(fields, context, host)
     # gRPC refuses a whole call for a name with capitals (B3's) or a value that is not printable ASCII.
     ours = {key.lower(): value for key, value in fields.items() if value.isascii() and value.isprintable()}
     if not ours:
@@ -117,9 +143,9 @@ def with_context(metadata: Any, context: Context) -> Any:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _client_start(method: bytes | str, target: bytes | str) -> tuple[str, dict[str, Any]]:
+def _client_start(method: bytes | str, target: bytes | str, system: str) -> tuple[str, dict[str, Any]]:
     name = text(method).removeprefix("/")
-    attributes: dict[str, Any] = {"rpc.system.name": SYSTEM, "rpc.method": name}
+    attributes: dict[str, Any] = {"rpc.system.name": system, "rpc.method": name}
     address, port = address_of_target(text(target))
     if address:
         attributes["server.address"] = address
@@ -134,29 +160,40 @@ class ClientCall:
     Attributes:
         span: The span.
         context: The caller's context with the span in it.
+        target: What the channel was made for.
     """
 
-    __slots__ = ("_once", "context", "span")
+    __slots__ = ("_once", "context", "span", "target")
 
-    def __init__(self, span: Span, context: Context) -> None:
+    def __init__(self, span: Span, context: Context, target: bytes | str = "") -> None:
         self.span = span
         self.context = context
+        self.target = target
         self._once = allocate_lock()
+
+    def metadata(self, given: Any) -> Any:
+        """The call's metadata with its context in it; what is named of the caller's own becomes attributes."""
+        wanted = Captured.client_request
+        if wanted is not None and self.span.is_recording():
+            pairs = captured.items_of(given)
+            self.span.set_attributes(captured.attributes(wanted, captured.RPC_REQUEST, pairs))
+        return with_context(given, self.context, lambda: address_of_target(text(self.target))[0])
 
     def ended(self, code: Any, details: Any = None) -> None:
         """The call has a status. Any but OK is an error of the client's."""
         name = code_name(code)
-        self._end(name, None if name == "OK" else name, details)
+        self.finish(name, None if name == "OK" else name, details)
 
     def failed(self, error: BaseException) -> None:
         """The call has raised: with a status, or before there could be one (a closed channel, a wrong argument)."""
-        code = getattr(error, "code", None)
-        if isinstance(error, grpc.RpcError) and callable(code):
+        grpc, code = sys.modules.get("grpc"), getattr(error, "code", None)
+        if grpc is not None and isinstance(error, grpc.RpcError) and callable(code):
             self.ended(code(), getattr(error, "details", str)())
         else:
-            self._end(None, type_name(error), None)
+            self.finish(None, type_name(error), None)
 
-    def _end(self, code: str | None, error_type: str | None, details: Any) -> None:
+    def finish(self, code: str | None, error_type: str | None, details: Any) -> None:
+        """Ends the span, once."""
         if not self._once.acquire(blocking=False):
             return
         span = self.span
@@ -166,12 +203,14 @@ class ClientCall:
                     span.set_attribute("rpc.status_code", code)
                 if error_type:
                     span.set_attribute("error.type", error_type)
-                    span.set_status(Status(StatusCode.ERROR, text(details) if details else None))
+                    span.set_status(Status(StatusCode.ERROR, redaction.message(text(details)) if details else None))
         finally:
             span.end()
 
 
-def start_client_call(tracer: Tracer, method: bytes | str, target: bytes | str) -> ClientCall | None:
+def start_client_call(
+    tracer: Tracer, method: bytes | str, target: bytes | str, system: str = SYSTEM
+) -> ClientCall | None:
     """Starts the span of a call; none where nothing is to be traced.
 
     Not asked is whether an HTTP call is under way: gRPC is never the transport of one, and the body of an HTTP
@@ -181,10 +220,13 @@ def start_client_call(tracer: Tracer, method: bytes | str, target: bytes | str) 
         tracer: Of the instrumentation.
         method: The path, ``/package.Service/Method``.
         target: What the channel was made for.
+        system: As ``rpc.system.name`` has it.
     """
     parent = otel_context.get_current()
-    if suppressed(parent):
+    if suppressed(parent) or is_traced(SpanKind.CLIENT, parent, "grpc"):
         return None
-    name, attributes = _client_start(method, target)
+    name, attributes = _client_start(method, target, system)
+    if Exclusion.on and excludes_call(name):
+        parent = excluded(parent)
     span = tracer.start_span(name, parent, SpanKind.CLIENT, attributes)
-    return ClientCall(span, set_span_in_context(span, parent))
+    return ClientCall(span, set_span_in_context(span, parent), target)

@@ -10,12 +10,15 @@ from functools import lru_cache
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
 from tracerun.agent.guard import guarded
-from tracerun.instrumentation.context import extract
+from tracerun.instrumentation import headers as captured
+from tracerun.instrumentation import redaction
+from tracerun.instrumentation.context import excluded, extract, record_exception
+from tracerun.instrumentation.exclusion import Exclusion, excludes_call
+from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.rpc import (
     METADATA_GETTER,
     OTHER_METHOD,
@@ -63,6 +66,7 @@ class ServerCall:
         "_broken",
         "_cut",
         "_failure",
+        "_metadata",
         "_once",
         "_running",
         "_tracer",
@@ -83,6 +87,9 @@ class ServerCall:
         self._failure: BaseException | None = None
         self.method = method
         self.parent: Context = extract(metadata, METADATA_GETTER)
+        if Exclusion.on and excludes_call(method.removeprefix("/")):
+            self.parent = excluded(self.parent)
+        self._metadata = metadata if Captured.server_request is not None else None
         self.context = self.parent
         self.span: Span | None = None
         self.rpc: Any = None
@@ -116,6 +123,10 @@ class ServerCall:
         name, attributes = _server_start(self.method)
         span = self._tracer.start_span(name, self.parent, SpanKind.SERVER, attributes, start_time=self._arrived)
         self.span, self.context = span, set_span_in_context(span, self.parent)
+        wanted = Captured.server_request
+        if wanted is not None and span.is_recording():
+            pairs = captured.items_of(self._metadata)
+            span.set_attributes(captured.attributes(wanted, captured.RPC_REQUEST, pairs))
 
     def bind(self, rpc: Any) -> None:
         """The handler is about to run, with this servicer context."""
@@ -203,18 +214,15 @@ class ServerCall:
             span.set_attribute("error.type", code)
             span.set_status(Status(StatusCode.ERROR, self._why()))
         if self._failure is not None:
-            span.record_exception(self._failure)
+            record_exception(span, self._failure)
 
     def _why(self) -> str | None:
         failure = self._failure
         if failure is not None:
-            try:
-                return f"{type(failure).__name__}: {failure}"
-            except Exception:  # noqa: BLE001 - an error whose own text fails is still an error to report
-                return type(failure).__name__
+            return redaction.described(failure)
         details = getattr(self.rpc, "details", None)
         said = details() if callable(details) else None
-        return text(said) if said else None
+        return redaction.message(text(said)) if said else None
 
     def _cut_short(self) -> str:
         if not self._cut and not self._broken and self.is_cancelled():
@@ -286,12 +294,3 @@ def run(behavior: Callable[..., Any], call: ServerCall, *arguments: Any) -> Any:
         otel_context.detach(token)
         with GUARD:
             call.leave()
-
-
-# The field of a method handler that holds its function, and the public maker, by who streams.
-BEHAVIORS: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler]]] = {
-    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
-    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
-    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
-    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
-}

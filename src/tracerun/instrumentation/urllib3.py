@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
+from tracerun.agent.guard import guarded
+from tracerun.instrumentation.bodies import HTTPLIB, hold_httplib
 from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.http import HttpClientSpan, start_http_client
-from tracerun.instrumentation.patching import argument, around
+from tracerun.instrumentation.http import HttplibSpan, authority, start_http_client
+from tracerun.instrumentation.late_span import KEY
+from tracerun.instrumentation.patching import argument, around, around_async
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.trace import Tracer
 
 _TRACER = tracer("urllib3")
-_VERSIONS: dict[Any, str] = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
-
-
+_GUARD = guarded("urllib3")
 # A program's own, in whatever case, is replaced and not doubled.
 _FIELDS = ("traceparent", "tracestate")
 
 
-class _Span(HttpClientSpan):
+class Urllib3Span(HttplibSpan):
+    """For the responses of urllib3 and urllib3-future."""
+
     __slots__ = ()
 
-    def status_of(self, response: Any) -> int | None:
-        return getattr(response, "status", None)
+    def ended(self, result: Any) -> Any:
+        """A response has come; or the promise of one, where urllib3-future sends several requests at once."""
+        if not hasattr(result, "is_ready"):
+            return super().ended(result)
+        self.let_go()
+        setattr(result, KEY, self)
+        return result
 
-    def version_of(self, response: Any) -> str | None:
-        return _VERSIONS.get(getattr(response, "version", None))
+    def body_follows(self, response: Any) -> bool:
+        """Whether it is still to be read."""
+        # Of releases before 2.0 the response is http.client's own.
+        return hold_httplib(self, getattr(response, "_original_response", response))
 
 
-def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+class _Span(Urllib3Span):
+    __slots__ = ()
+
+
+def begin(kind: type[Urllib3Span], tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Starts the span of an attempt, and puts its context into a copy of the headers."""
     # _make_request(self, conn, method, url, body=None, headers=None, ...) in every release since 1.26; it is
     # one attempt, where urlopen calls itself for retries and redirects. urlopen passes headers by name.
     pool, method, target = args[0], argument(args, kwargs, 2, "method"), argument(args, kwargs, 3, "url")
@@ -35,16 +56,38 @@ def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     headers = given.copy() if hasattr(given, "copy") else dict(given)
     for name in [name for name in headers if name.lower() in _FIELDS and name != name.lower()]:
         del headers[name]
-    url = target if "://" in target else f"{pool.scheme}://{_authority(pool)}{target}"
-    span = start_http_client(_Span, _TRACER, method, url, headers)
+    url = target if "://" in target else f"{pool.scheme}://{authority(pool.host, pool.port)}{target}"
+    span = start_http_client(kind, tracer, method, url, headers)
     if span is not None:
         kwargs["headers"] = headers
     return span
 
 
-def _authority(pool: Any) -> str:
-    host = f"[{pool.host}]" if ":" in pool.host and not pool.host.startswith("[") else pool.host
-    return f"{host}:{pool.port}" if pool.port else host
+def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return begin(_Span, _TRACER, args, kwargs)
 
 
-PATCHES = {"urllib3.connectionpool:HTTPConnectionPool._make_request": around(_begin, "urllib3")}
+def _watched(response: property) -> property:
+    """A promise's property ``response``, which is set when the response has come."""
+
+    def set_response(promise: Any, value: Any) -> None:
+        response.fset(promise, value)  # type: ignore[misc]
+        with _GUARD:
+            span = vars(promise).pop(KEY, None)
+            if span is not None:
+                span.ended(value)
+
+    return property(response.fget, set_response, response.fdel, response.__doc__)
+
+
+def patches(package: str, begin: Callable[[tuple[Any, ...], dict[str, Any]], Any]) -> dict[str, Callable[[Any], Any]]:
+    """The patches of urllib3, and of urllib3-future where that is what the package is."""
+    made = {f"{package}.connectionpool:HTTPConnectionPool._make_request": around(begin, package), **HTTPLIB}
+    if f"{package}._async.connectionpool" in sys.modules:
+        attempt = f"{package}._async.connectionpool:AsyncHTTPConnectionPool._make_request"
+        made[attempt] = around_async(begin, package)
+        made[f"{package}.backend._base:ResponsePromise.response"] = _watched
+    return made
+
+
+PATCHES = patches("urllib3", _begin)

@@ -8,6 +8,7 @@ Source: PEP 3333.
 
 from __future__ import annotations
 
+from functools import update_wrapper
 from io import IOBase
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,30 @@ from opentelemetry import context as otel_context
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.context import HeaderGetter
-from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest, request_around, split_host, start_http_server
-from tracerun.instrumentation.patching import after, replacing
+from tracerun.instrumentation.http import (
+    REQUEST_KEY,
+    ServerRequest,
+    current_request,
+    request_around,
+    split_host,
+    start_http_server,
+)
+from tracerun.instrumentation.patching import after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from opentelemetry.trace import Tracer
 
-_GETTER = HeaderGetter(lambda environ, name: environ.get("HTTP_" + name.upper().replace("-", "_")))
+
+def _headers(environ: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The request's headers; PEP 3333 has two of them under names of their own."""
+    for key, value in environ.items():
+        if key.startswith("HTTP_") or key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            yield key.removeprefix("HTTP_").replace("_", "-"), value
+
+
+_GETTER = HeaderGetter(lambda environ, name: environ.get("HTTP_" + name.upper().replace("-", "_")), _headers)
 _GUARD = guarded("a WSGI request")
 # A body that is all there: servers look at its type and length, and no code of the program follows.
 _WHOLE = (list, tuple)
@@ -126,32 +142,37 @@ def run(application: Callable[..., Any], environ: dict[str, Any], start_response
     """Calls a WSGI application inside its SERVER span; without one, where a wrapper further out has it."""
     request = None
     with _GUARD:
-        request = _open(environ, tracer)
+        request = open_request(environ, tracer)
     if request is None:
         return application(environ, start_response)
-    return _run_in(request, application, environ, start_response)
+    return run_in(request, application, environ, start_response)
 
 
-def _open(environ: dict[str, Any], tracer: Tracer) -> ServerRequest | None:
-    known = environ.get(REQUEST_KEY)
+def open_request(environ: dict[str, Any], tracer: Tracer) -> ServerRequest | None:
+    """The request of an environ, its span started; none where the code that runs is in it already."""
+    known: ServerRequest | None = environ.get(REQUEST_KEY)
     if known is not None and not known.ended:  # an ended one: the program uses an environ a second time
-        return None
+        return None if current_request() is known else known
     method, path = environ.get("REQUEST_METHOD", "GET"), path_of(environ)
     outer = request_around(method, path)
     if outer is not None:
         environ[REQUEST_KEY] = outer
         return None
-    request = start_http_server(tracer, environ, _GETTER, method, attributes_of(environ))
+    request = start_http_server(tracer, environ, _GETTER, method, attributes_of)
     if request is not None:
         request.target = (method, path)
         environ[REQUEST_KEY] = request
     return request
 
 
-def _run_in(request: ServerRequest, application: Callable[..., Any], environ: dict[str, Any], start: Any) -> Any:
+def run_in(request: ServerRequest, application: Callable[..., Any], environ: dict[str, Any], start: Any) -> Any:
+    """Calls a WSGI application in a request, whose span ends with the body."""
+    environ[REQUEST_KEY] = request
+
     def start_response(status: str, *args: Any, **kwargs: Any) -> Any:
         with _GUARD:
             request.status = int(status.partition(" ")[0])
+            request.answered(args[0] if args else kwargs.get("response_headers"))
         return start(status, *args, **kwargs)
 
     token = otel_context.attach(request.context)
@@ -199,7 +220,9 @@ def wrapped_at(name: str, tracer: Tracer) -> Callable[[Any], Any]:
     """A factory of wrappers around a server's ``__init__``, which leaves the application in that attribute."""
 
     def wrap(_: Any, args: tuple[Any, ...], __: dict[str, Any]) -> None:
-        setattr(args[0], name, Application(getattr(args[0], name), tracer))
+        application = getattr(args[0], name)
+        if application is not None:  # a subclass that puts one there later
+            setattr(args[0], name, Application(application, tracer))
 
     return after(wrap, "the application of a WSGI server")
 
@@ -207,7 +230,11 @@ def wrapped_at(name: str, tracer: Tracer) -> Callable[[Any], Any]:
 def traced_call(tracer: Tracer) -> Callable[[Any], Any]:
     """A factory of wrappers around ``__call__(self, environ, start_response)`` of an application's class."""
 
-    def call(original: Any, self: Any, environ: dict[str, Any], start_response: Any) -> Any:
-        return run(original.__get__(self), environ, start_response, tracer)
+    def factory(original: Any) -> Any:
+        # The arguments by name: Falcon counts them to tell a WSGI application from an ASGI one.
+        def wrapper(self: Any, environ: dict[str, Any], start_response: Any) -> Any:
+            return run(original.__get__(self), environ, start_response, tracer)
 
-    return replacing(call)
+        return update_wrapper(wrapper, original)
+
+    return factory

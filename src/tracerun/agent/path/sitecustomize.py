@@ -17,6 +17,8 @@ def _boot(folder):
         if os.environ.get("TRACERUN_PID") == str(os.getpid()):
             _say_too_old()
         return
+    if _is_another():
+        return
     if "tracerun" not in sys.modules:
         # By its place, not by its name: neither a shadow on PYTHONPATH nor another environment gets in the way.
         # The two frozen modules are importlib's own halves; importlib.util would have to be loaded.
@@ -35,6 +37,17 @@ def _boot(folder):
     for name in ("__future__", "atexit"):
         if name not in before:
             sys.modules.pop(name, None)
+
+
+def _is_another():
+    """Whether this is a child in another environment than its target's: passed over without loading anything.
+
+    The agent would come to the same end, but its modules may have to be compiled for this Python every time.
+    """
+    target, get = os.environ.get("TRACERUN_TARGET"), os.environ.get
+    if not target or get("TRACERUN_PID") == str(os.getpid()) or get("TRACERUN_CHILDREN", "").strip().lower() == "all":
+        return False
+    return target != "%d.%d:%s" % (sys.version_info[0], sys.version_info[1], sys.prefix)
 
 
 def _say_too_old():

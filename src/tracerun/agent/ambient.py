@@ -1,0 +1,86 @@
+"""The parent of spans that would have none: an inherited TRACEPARENT, or the span around the whole run.
+
+It is no context: nothing is attached that the program could see, and it holds on every thread, in the workers of
+pools too. A request that is served is never part of it (specification: "Environment Variables as Context Propagation
+Carriers").
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, get_current_span
+from opentelemetry.trace.propagation import _SPAN_KEY
+
+from tracerun.agent.prepared import Prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tracerun.settings import Settings
+
+TRACEPARENT, TRACESTATE = "TRACEPARENT", "TRACESTATE"
+
+
+class Ambient:
+    """What this process's spans belong to.
+
+    Attributes:
+        span: The parent; none where there is none.
+        in_environment: Whether the process's environment names it already, so that children inherit it.
+        enabled: Whether the W3C fields are among the propagators.
+    """
+
+    span: Span | None = None
+    in_environment = True
+    enabled = True
+
+
+def inherit(settings: Settings) -> None:
+    """Takes the parent from the environment that this process was started with."""
+    Ambient.enabled = "tracecontext" in settings.propagators
+    if Prepared.fields:
+        take(Prepared.fields, in_environment=False)
+    elif settings.traceparent:
+        take({TRACEPARENT: settings.traceparent, TRACESTATE: settings.tracestate})
+
+
+def take(fields: Mapping[str, str], *, in_environment: bool = True) -> None:
+    """Takes the parent from such variables; wrong ones are none."""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415 - rarely
+
+    if not Ambient.enabled:
+        return
+    carrier = {name.lower(): value for name, value in fields.items() if value}
+    found = get_current_span(TraceContextTextMapPropagator().extract(carrier, Context())).get_span_context()
+    if found.is_valid:
+        flags = TraceFlags(found.trace_flags & TraceFlags.SAMPLED)
+        known = SpanContext(found.trace_id, found.span_id, True, flags, found.trace_state)
+        Ambient.span, Ambient.in_environment = NonRecordingSpan(known), in_environment
+
+
+def with_parent(context: Context) -> Context:
+    """A context for a span that is to have a parent."""
+    if Ambient.span is None or get_current_span(context).get_span_context().is_valid:
+        return context
+    return Context({**context, _SPAN_KEY: Ambient.span})
+
+
+def fields_for_child() -> dict[str, str] | None:
+    """The variables by which a child process is to belong here; none where it inherits what is right.
+
+    An empty value stands for a variable that the child is not to have.
+    """
+    if not Ambient.enabled:
+        return None
+    current = get_current_span().get_span_context()
+    if not current.is_valid:
+        if Ambient.span is None or Ambient.in_environment:
+            return None
+        current = Ambient.span.get_span_context()
+    sampled = current.trace_flags & TraceFlags.SAMPLED
+    return {
+        TRACEPARENT: f"00-{current.trace_id:032x}-{current.span_id:016x}-{sampled:02x}",
+        TRACESTATE: current.trace_state.to_header(),
+    }

@@ -1,0 +1,168 @@
+"""The context goes along: into threads, and with each task into the threads of a pool.
+
+Only OpenTelemetry's own part of it: the program's context variables go where they go without us. Installed with the
+SDK; before that there is no context to carry. What is wrapped stands below all that a program sees: the function that
+starts a thread, and a pool's entry for one task. So subclasses, signatures and pickles are what they were, and no
+frame of ours comes into a traceback.
+
+A pool's thread starts with no context, whatever task it is started for: each task brings its own, and the thread
+outlives them. The same goes for threads that libraries start once and keep.
+"""
+
+from __future__ import annotations
+
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
+from tracerun.agent import hooks
+from tracerun.agent.guard import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+# What starts a thread for threading.Thread, before Python 3.13 and since.
+STARTERS = ("_start_new_thread", "_start_joinable_thread")
+# Modules and packages whose threads serve many requests, by what the thread runs.
+KEPT = frozenset(
+    (
+        "anyio._backends._asyncio",
+        "concurrent.futures.process",
+        "concurrent.futures.thread",
+        "logging.handlers",
+        "multiprocessing.managers",
+        "multiprocessing.pool",
+        "multiprocessing.queues",
+    )
+)
+KEPT_PACKAGES = frozenset(("ddtrace", "elasticapm", "newrelic", "opentelemetry", "posthog", "sentry_sdk"))
+# Where a pool's entry keeps the context of the task.
+CONTEXT = "tracerun_context"
+_GUARD = guarded("the context of a thread")
+
+
+def install() -> None:
+    """From here on; where a module is not imported yet, from its import on."""
+    hooks.when_imported("threading", _on_threading)
+    hooks.when_imported("concurrent.futures.thread", _on_executors)
+    hooks.when_imported("multiprocessing.pool", _on_thread_pools)
+
+
+def _on_threading(threading: ModuleType) -> None:
+    for name in STARTERS:
+        original = vars(threading).get(name)
+        if original is not None:
+            setattr(threading, name, _carrying(original))
+
+
+class _Started:
+    """What a thread runs first: its context is put in place, for as long as the thread lives."""
+
+    __slots__ = ("_context", "_function")
+
+    def __init__(self, function: Callable[..., Any], context: Context) -> None:
+        self._function = function
+        self._context: Context | None = context
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        context, self._context = self._context, None
+        if context is not None:
+            otel_context.attach(context)
+        return self._function(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
+
+
+def _carrying(original: Callable[..., Any]) -> Callable[..., Any]:
+    def start(function: Any, *args: Any, **kwargs: Any) -> Any:
+        started = function
+        with _GUARD:
+            context = otel_context.get_current()
+            if context and not _is_kept(getattr(function, "__self__", None)):
+                started = _Started(function, context)
+        return original(started, *args, **kwargs)
+
+    # Not update_wrapper: the original is built in, and that name is nobody's to look at.
+    return start
+
+
+def _is_kept(thread: Any) -> bool:
+    """Whether a thread goes on beyond what it is started for."""
+    target = getattr(thread, "_target", None)
+    module = getattr(type(thread) if target is None else target, "__module__", None) or ""
+    return module in KEPT or module.partition(".")[0] in KEPT_PACKAGES
+
+
+def _on_executors(module: ModuleType) -> None:
+    entry: Any = module._WorkItem
+    entry.__init__ = _keeping(entry.__init__)
+    entry.run = _running(entry.run)
+
+
+def _keeping(original: Any) -> Any:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it is one
+        original(self, *args, **kwargs)
+        with _GUARD:
+            context = otel_context.get_current()
+            if context:
+                setattr(self, CONTEXT, context)
+
+    return update_wrapper(__init__, original)
+
+
+def _running(original: Any) -> Any:
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        context = getattr(self, CONTEXT, None)
+        if context is None:
+            return original(self, *args, **kwargs)
+        token = otel_context.attach(context)
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            otel_context.detach(token)
+
+    return update_wrapper(run, original)
+
+
+# multiprocessing's pools of threads hand plain tuples to their threads; the results, which are made by the caller and
+# found by the task's number, keep the context.
+
+
+def _on_thread_pools(module: ModuleType) -> None:
+    for result in (module.ApplyResult, module.IMapIterator):
+        result.__init__ = _keeping(result.__init__)
+    original = module.ThreadPool._setup_queues
+
+    def _setup_queues(self: Any) -> None:
+        original(self)
+        with _GUARD:
+            self._inqueue = _Tasks(self._inqueue, ref(self))
+
+    module.ThreadPool._setup_queues = update_wrapper(_setup_queues, original)
+
+
+class _Tasks:
+    """The queue that the threads of a pool take tasks from: each is taken together with its context."""
+
+    def __init__(self, queue: Any, pool: ref[Any]) -> None:
+        self._queue = queue
+        self._pool = pool
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """As the queue's own; what the thread's task before has left is gone."""
+        with _GUARD:
+            otel_context.attach(Context())
+        task = self._queue.get(*args, **kwargs)
+        with _GUARD:
+            pool = self._pool()
+            if pool is not None and task is not None:
+                otel_context.attach(getattr(pool._cache.get(task[0]), CONTEXT, None) or Context())
+        return task
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)

@@ -1,0 +1,55 @@
+"""aiosonic: one CLIENT span for each attempt, redirects and retries included."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from tracerun.instrumentation.context import tracer
+from tracerun.instrumentation.http import HttpClientSpan, start_http_client
+from tracerun.instrumentation.patching import argument, around_async
+
+_TRACER = tracer("aiosonic")
+
+
+class _Span(HttpClientSpan):
+    __slots__ = ()
+
+    def version_of(self, response: Any) -> str | None:
+        version = response.response_initial.get("version")
+        return version.decode() if isinstance(version, bytes) else version
+
+
+class _Headers:
+    """aiosonic's own copy of the program's headers: a mapping, or, where there are none, a list of pairs."""
+
+    def __init__(self, headers: Any) -> None:
+        self._headers = headers
+
+    def __setitem__(self, name: str, value: str) -> None:
+        if isinstance(self._headers, list):
+            self._headers[:] = [pair for pair in self._headers if pair[0].lower() != name]
+            self._headers.append((name, value))
+        else:
+            self._headers[name] = value
+
+    def items(self) -> Any:
+        return self._headers if isinstance(self._headers, list) else self._headers.items()
+
+
+def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    spec = argument(args, kwargs, 0, "spec")
+    if hasattr(spec, "headers"):
+        url, method, headers, params = spec.url, spec.method, spec.headers, spec.params
+    else:  # of releases that pass a function which makes the head; it knows all of it
+        known = argument(args, kwargs, 1, "headers_data").keywords
+        url, method, headers, params = (known[name] for name in ("url", "method", "headers", "params"))
+    if params:
+        url = url._replace(query="&".join(filter(None, (url.query, urlencode(params)))))
+    return start_http_client(_Span, _TRACER, method, url.geturl(), _Headers(headers))
+
+
+PATCHES = {
+    "aiosonic:_do_request?": around_async(_begin, "aiosonic"),
+    "aiosonic.client:_do_request": around_async(_begin, "aiosonic"),
+}

@@ -1,0 +1,118 @@
+"""The span of a client that is given its response before the body is there: it ends where the body ends.
+
+The object by which the library knows of that end keeps the span. What is still open when the process ends is ended
+then, so that it is not lost; what a fork finds open stays the parent's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import Status, StatusCode
+
+from tracerun.agent import exits
+from tracerun.agent.guard import guarded
+from tracerun.instrumentation.context import type_name
+from tracerun.instrumentation.patching import after, before
+
+if TYPE_CHECKING:
+    from tracerun.instrumentation.context import ClientSpan
+
+KEY = "_tracerun_body"
+# Whose frames may meet an error that has to do with the body.
+READERS = ("urllib3", "http", "httpx", "httpcore", "aiohttp")
+_OPEN: set[ClientSpan] = set()
+_GUARD = guarded("the end of a body")
+
+
+class _Held:
+    """What the holder keeps: where it is dropped without a word, the body has ended too."""
+
+    __slots__ = ("client",)
+
+    def __init__(self, client: ClientSpan) -> None:
+        self.client = client
+
+    def end(self, error_type: str = "") -> None:
+        if self.client not in _OPEN:
+            return
+        _OPEN.discard(self.client)
+        span = self.client.span
+        if error_type:
+            span.set_attribute("error.type", error_type)
+            span.set_status(Status(StatusCode.ERROR))
+        span.end()
+
+    def __del__(self) -> None:
+        with _GUARD:
+            self.end()
+
+
+def hold(span: ClientSpan, holder: Any) -> bool:
+    """Keeps a span until the body's end.
+
+    Args:
+        span: Detached, and not ended.
+        holder: The library's object for this one response.
+    """
+    setattr(holder, KEY, _Held(span))
+    _OPEN.add(span)
+    return True
+
+
+def hold_httplib(span: ClientSpan, response: Any) -> bool:
+    """The same for ``http.client``'s response, whoever reads it; not where its body has been read already."""
+    is_closed = getattr(response, "isclosed", None)
+    return hasattr(response, "_close_conn") and is_closed is not None and not is_closed() and hold(span, response)
+
+
+def over(_: Any, args: tuple[Any, ...], __: dict[str, Any]) -> None:
+    """After a method of the holder's that is the body's end: read to the end, closed, or broken off."""
+    error = sys.exc_info()[1]
+    _end(args[0], type_name(error) if error is not None and _is_of_body(error) else "")
+
+
+def broke(holder: Any, error: BaseException) -> None:
+    """The body has broken off."""
+    _end(holder, type_name(error))
+
+
+def _end(holder: Any, error_type: str) -> None:
+    held = vars(holder).pop(KEY, None)
+    if held is not None:
+        held.end(error_type)
+
+
+def _is_of_body(error: BaseException) -> bool:
+    """Whether an error that is being handled is the library's: the program may read a body while it handles another."""
+    traceback = error.__traceback__
+    module = "" if traceback is None else traceback.tb_frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] in READERS
+
+
+def _end_all() -> None:
+    while _OPEN:
+        _OPEN.pop().span.end()
+
+
+exits.end_before_flush(_end_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_OPEN.clear)
+
+
+def _closed(args: tuple[Any, ...], _: dict[str, Any]) -> None:
+    over(None, args, {})
+
+
+def _read(_: None, args: tuple[Any, ...], __: dict[str, Any]) -> None:
+    # Nobody has closed it, so this is the end of the connection: too early where more was announced.
+    _end(args[0], "http.client.IncompleteRead" if args[0].length else "")
+
+
+# http.client calls one or the other at every end, and its responses are closed when they are collected.
+HTTPLIB = {
+    "http.client:HTTPResponse.close": before(_closed, "http.client"),
+    "http.client:HTTPResponse._close_conn": after(_read, "http.client"),
+}

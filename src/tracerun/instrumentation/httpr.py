@@ -1,0 +1,34 @@
+"""httpr, sync and async: one CLIENT span for each call."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from tracerun.instrumentation.context import tracer
+from tracerun.instrumentation.http import HttpClientSpan
+from tracerun.instrumentation.patching import around_changed, replacing
+from tracerun.instrumentation.single_calls import Calls
+
+_TRACER = tracer("httpr")
+
+
+class _Span(HttpClientSpan):
+    __slots__ = ()
+
+
+# Everything goes through these two, which get their arguments by name.
+_CALLS = Calls(_Span, lambda: _TRACER, {"params": 1, "headers": 2})
+
+
+def _run(original: Any, client: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """The async client makes its calls on a thread, which is to know whose they are."""
+    return original(client, partial(copy_context().run, function), *args, **kwargs)
+
+
+PATCHES: dict[str, Any] = {
+    "httpr:RClient.request": around_changed(_CALLS.given(), "httpr"),
+    "httpr:RClient._stream": around_changed(_CALLS.given(), "httpr"),
+    "httpr:AsyncClient._run_sync_asyncio": replacing(_run),
+}

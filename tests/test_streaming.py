@@ -1,0 +1,295 @@
+"""Bodies that are read after the call: a client's span ends once, where the body ends, however it does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import http.client
+import threading
+import urllib.request
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import httpx
+import pytest
+import requests
+import urllib3
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
+
+from tests.conftest import PYTHON, Runner
+from tests.in_process import Spans, tracing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Connections are dropped on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+PART, LENGTH = b"part", 12
+
+
+class Streams(BaseHTTPRequestHandler):
+    """Sends the first part at once, and the others when it is told to; on /broken it hangs up instead."""
+
+    protocol_version = "HTTP/1.1"
+    go_on = threading.Event()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(LENGTH))
+        self.end_headers()
+        self.wfile.write(PART)
+        self.go_on.wait(20)
+        if self.path == "/broken":
+            self.close_connection = True
+            return
+        with contextlib.suppress(OSError):  # nobody reads any more
+            self.wfile.write(PART * 2)
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(LENGTH))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+def clean_up() -> None:
+    while LEFT:
+        LEFT.pop()()
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Streams.go_on = threading.Event()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Streams) as made:
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{made.server_port}"
+        Streams.go_on.set()
+        clean_up()
+        made.shutdown()
+
+
+# What a test leaves behind: sessions, loops.
+LEFT: list[Callable[[], object]] = []
+
+
+class Reader:
+    """A library's response while its body is read; each library's calls under the same names."""
+
+    def __init__(self, address: str, path: str, method: str = "GET") -> None:
+        self.response: Any
+        self.open(address, path, method)
+
+    def open(self, address: str, path: str, method: str) -> None:
+        raise NotImplementedError
+
+    def first(self) -> bytes:
+        return bytes(self.response.read(len(PART)))
+
+    def rest(self) -> bytes:
+        return bytes(self.response.read())
+
+    def close(self) -> None:
+        self.response.close()
+
+
+class Requests(Reader):
+    def open(self, address: str, path: str, method: str) -> None:
+        self.response = requests.request(method, f"http://{address}{path}", stream=True, timeout=20)
+        self.parts = self.response.iter_content(len(PART))
+
+    def first(self) -> bytes:
+        return next(self.parts, b"")
+
+    def rest(self) -> bytes:
+        return b"".join(self.parts)
+
+
+class Urllib3(Reader):
+    def open(self, address: str, path: str, method: str) -> None:
+        pool = urllib3.PoolManager()
+        self.response = pool.request(method, f"http://{address}{path}", preload_content=False, retries=False)
+
+
+class Httpx(Reader):
+    def open(self, address: str, path: str, method: str) -> None:
+        client = httpx.Client()
+        LEFT.append(client.close)
+        self.response = client.send(client.build_request(method, f"http://{address}{path}"), stream=True)
+        self.parts = self.response.iter_bytes(len(PART))
+
+    def first(self) -> bytes:
+        return next(self.parts, b"")
+
+    def rest(self) -> bytes:
+        return b"".join(self.parts)
+
+
+class HttpxAsync(Reader):
+    def open(self, address: str, path: str, method: str) -> None:
+        self.loop = loop = asyncio.new_event_loop()
+        client = httpx.AsyncClient()
+        LEFT.extend((loop.close, lambda: loop.run_until_complete(client.aclose())))
+        request = client.build_request(method, f"http://{address}{path}")
+        self.response = self.loop.run_until_complete(client.send(request, stream=True))
+        self.parts = self.response.aiter_bytes(len(PART))
+
+    def first(self) -> bytes:
+        return self.loop.run_until_complete(anext(self.parts, b""))
+
+    def rest(self) -> bytes:
+        async def read() -> bytes:
+            return b"".join([part async for part in self.parts])
+
+        return self.loop.run_until_complete(read())
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self.response.aclose())
+
+
+class Aiohttp(Reader):
+    def open(self, address: str, path: str, method: str) -> None:
+        self.loop = loop = asyncio.new_event_loop()
+
+        async def start() -> aiohttp.ClientSession:
+            return aiohttp.ClientSession()
+
+        session = loop.run_until_complete(start())
+        LEFT.extend((loop.close, lambda: loop.run_until_complete(session.close())))
+        self.response = loop.run_until_complete(session.request(method, f"http://{address}{path}"))
+
+    def first(self) -> bytes:
+        return bytes(self.loop.run_until_complete(self.response.content.read(len(PART))))
+
+    def rest(self) -> bytes:
+        return bytes(self.loop.run_until_complete(self.response.read()))
+
+    def close(self) -> None:
+        self.response.close()
+
+
+class HttpClient(Reader):
+    def open(self, address: str, path: str, method: str) -> None:
+        connection = http.client.HTTPConnection(address)
+        connection.request(method, path)
+        self.response = connection.getresponse()
+
+
+class Urllib(Reader):
+    def open(self, address: str, path: str, method: str) -> None:
+        self.response = urllib.request.urlopen(urllib.request.Request(f"http://{address}{path}", method=method))
+
+
+READERS: dict[str, Callable[..., Reader]] = {
+    "requests": Requests,
+    "urllib3": Urllib3,
+    "httpx": Httpx,
+    "httpx async": HttpxAsync,
+    "aiohttp-client": Aiohttp,
+    "http_client": HttpClient,
+    "urllib": Urllib,
+}
+
+
+@pytest.fixture(params=list(READERS))
+def library(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def spans(library: str) -> Iterator[Spans]:
+    with tracing(library.partition(" ")[0]) as made:
+        yield made
+    gc.collect()
+
+
+def test_read_to_the_end(server: str, spans: Spans, library: str) -> None:
+    """The span is open until the last byte is read, and not current meanwhile."""
+    reader = READERS[library](server, "/")
+    assert reader.first() == PART
+    assert spans.ended == []
+    assert not trace.get_current_span().get_span_context().is_valid
+    Streams.go_on.set()
+    assert reader.rest() == PART * 2
+    if library == "urllib":  # which only then asks for what is not there
+        reader.close()
+    assert spans.one(SpanKind.CLIENT).status.status_code is StatusCode.UNSET
+
+
+def test_closed_early(server: str, spans: Spans, library: str) -> None:
+    """Closing is the end, once."""
+    reader = READERS[library](server, "/")
+    reader.first()
+    assert spans.ended == []
+    reader.close()
+    reader.close()
+    assert spans.one(SpanKind.CLIENT).status.status_code is StatusCode.UNSET
+
+
+def test_broken_off(server: str, spans: Spans, library: str) -> None:
+    """A body that breaks off is the span's error."""
+    reader = READERS[library](server, "/broken")
+    reader.first()
+    Streams.go_on.set()
+    with pytest.raises(Exception, match=r".") as caught:
+        reader.rest()
+    del caught
+    reader.close()
+    span = spans.one(SpanKind.CLIENT)
+    assert (span.status.status_code, bool(span.attributes["error.type"])) == (StatusCode.ERROR, True)
+
+
+def test_while_another_error_is_handled(server: str, spans: Spans, library: str) -> None:
+    """An error of the program's own is no error of the body's."""
+    reader = READERS[library](server, "/")
+    Streams.go_on.set()
+    try:
+        READERS[""]
+    except KeyError:
+        reader.rest()
+        reader.close()
+    assert spans.one(SpanKind.CLIENT).status.status_code is StatusCode.UNSET
+
+
+def test_without_a_body(server: str, spans: Spans, library: str) -> None:
+    """A response that has none."""
+    reader = READERS[library](server, "/", "HEAD")
+    assert reader.rest() == b""
+    reader.close()
+    assert spans.one(SpanKind.CLIENT).attributes["http.response.status_code"] == 200
+
+
+def test_dropped(server: str, spans: Spans, library: str) -> None:
+    """A response that nobody wants any more has ended where it is collected."""
+    reader = READERS[library](server, "/")
+    reader.first()
+    del reader
+    clean_up()  # an event loop keeps what it serves
+    gc.collect()
+    assert len(spans.wait(1)) == 1
+
+
+OPEN_AT_THE_END = {
+    "requests": "import requests; kept = requests.get(url, stream=True)",
+    "httpx": "import httpx; kept = httpx.Client().send(httpx.Request('GET', url), stream=True)",
+    "http_client": "import http.client; c = http.client.HTTPConnection(url.split('/')[2]); c.request('GET', '/')\n"
+    "kept = c.getresponse()",
+    "urllib": "import urllib.request; kept = urllib.request.urlopen(url)",
+}
+
+
+@pytest.mark.parametrize("program", OPEN_AT_THE_END.values(), ids=OPEN_AT_THE_END.keys())
+@pytest.mark.parametrize("end", ["", "os._exit(0)", "sys.exit()"])
+def test_open_at_the_end(run: Runner, server: str, program: str, end: str) -> None:
+    """What is open when the process ends is not lost, and what a forked child finds open is the parent's."""
+    fork = "import os\nif not os.fork():\n    kept.close()\n    os._exit(0)\nos.wait()\n"
+    text = f"import sys\nurl = sys.argv[1]\n{program}\n{fork}{end}"
+    done = run.traced(PYTHON, run.program(text), f"http://{server}/")
+    assert done.err == ""
+    assert done.spans.one().attributes["http.response.status_code"] == 200
