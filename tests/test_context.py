@@ -595,9 +595,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Any:
         pytest.skip("no node and npm on PATH")
     folder = tmp_path_factory.mktemp("node")
     words = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), *PACKAGES]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode:
-        pytest.skip(f"npm cannot install: {done.stderr.strip().splitlines()[-1:]}")
+    try:
+        subprocess.run(words, capture_output=True, text=True, check=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm cannot install: no answer in five minutes")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"npm cannot install: {error.stderr.strip().splitlines()[-1:]}")
     (folder / "service.js").write_text(NODE)
     return folder
 

@@ -128,16 +128,16 @@ def _with_environment(original: Callable[..., Any], *, may_be_none: bool = False
 
 
 def _execv(original: Callable[..., Any], execve: Callable[..., Any]) -> Callable[..., Any]:
-    def execv(path: Any, args: Any, /) -> Any:
+    def execv(*args: Any) -> Any:
         fields = None
         with _GUARD:
             fields = changes(None)
-        if fields is not None:
+        if fields is not None and len(args) == 2:  # noqa: PLR2004 - path and argv
             try:
-                execve(path, args, _merged(environment(), fields))
-            except OSError:
+                execve(*args, _merged(environment(), fields))
+            except (OSError, TypeError, ValueError):
                 pass  # which execve says in other words
-        return original(path, args)
+        return original(*args)
 
     return update_wrapper(execv, original)
 

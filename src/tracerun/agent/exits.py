@@ -107,10 +107,17 @@ def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
     def ending(*args: Any, **kwargs: Any) -> Any:
         with guard.guarded("the flush at the process's end"):
             # execvp tries every folder of PATH.
-            finish(is_last=not is_exec or os.access((*args, *kwargs.values())[0], os.X_OK))
+            finish(is_last=not is_exec or _is_executable(*args, *kwargs.values()))
         return original(*args, **kwargs)
 
     return update_wrapper(ending, original)
+
+
+def _is_executable(path: Any = "", *_: Any) -> bool:
+    try:
+        return os.access(path, os.X_OK)
+    except (TypeError, ValueError):  # the program is about to be told
+        return False
 
 
 def _on_signal(number: int, _: FrameType | None) -> None:
