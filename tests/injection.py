@@ -7,6 +7,7 @@ that was called: its name, and whether the program printed the same while that f
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 import io
 import os
@@ -76,6 +77,7 @@ def printed(program: CodeType, faults: Faults) -> str:
 
 def main() -> None:
     """The program of FILE."""
+    gc.disable()  # Python 3.11 fails where a finalizer runs while it makes an abstract syntax tree (Werkzeug does)
     program = compile(Path(sys.argv[1]).read_text(encoding="utf-8"), "program.py", "exec")
     faults = Faults()
     printed(program, faults)  # the first run also loads and patches
@@ -84,6 +86,7 @@ def main() -> None:
     print(expected, end="", flush=True)
     for code in list(faults.seen):
         faults.broken = code
+        gc.collect()
         got = printed(program, faults)
         print(
             f"{Path(code.co_filename).stem}.{name_of(code)}:",

@@ -483,7 +483,7 @@ def test_failure_of_ours_changes_nothing(
             monkeypatch.setattr(rpc, "set_span_in_context", fail)
             monkeypatch.setattr(rpc_server, "set_span_in_context", fail)
         elif broken == "end":
-            monkeypatch.setattr(rpc.ClientCall, "_end", fail)
+            monkeypatch.setattr(rpc.ClientCall, "finish", fail)
             monkeypatch.setattr(rpc_server.ServerCall, "end", fail)
         else:
             monkeypatch.setattr(*_BREAKS[broken], fail)

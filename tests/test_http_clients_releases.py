@@ -167,4 +167,4 @@ def test_pyqwest_traces_itself(run: Runner, web: Any) -> None:
     assert sent == [f"00-{span.trace_id}-{span.span_id}-01" for span in done.spans]
     listed = run.command(TRACERUN, "--list-instrumentations", PYTHON, env={"COLUMNS": "200"}).out
     (row,) = (line for line in listed.splitlines() if line.startswith("pyqwest "))
-    assert "not touched (traces itself" in row
+    assert "traced (traces itself" in row

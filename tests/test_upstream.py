@@ -298,7 +298,7 @@ def test_the_list_names_them(run: Runner, tmp_path: Any) -> None:
     env: dict[str, str | None] = {"PYTHONPATH": str(run.folder), "COLUMNS": "200"}
     base = run.command(PYTHON, "-c", "import sys; print(sys._base_executable)").out.strip()
     for flags, state in (((), "traced (by acme-instrumentation 3.1)"), (("--disable", "requests"), "traced")):
-        lines = run.traced("--list-instrumentations", base, flags=flags, env=env).out.splitlines()
+        lines = run.traced("--list-instrumentations", "--all", base, flags=flags, env=env).out.splitlines()
         (line,) = [line for line in lines if line.startswith("acme")]
         assert state in line
         assert "1.2" in line

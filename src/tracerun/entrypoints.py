@@ -39,7 +39,7 @@ class Instrumentor:
     @property
     def package(self) -> str:
         """The package's name and version, such as ``opentelemetry-instrumentation-redis 0.66b1``."""
-        name, version = _named(self.folder)
+        name, version = named(self.folder)
         return f"{name} {version}".strip()
 
 
@@ -112,13 +112,13 @@ def required(folder: str) -> dict[str, list[str]]:
 
 def libraries(folder: str) -> list[str]:
     """The normalised names of the distributions that a package instruments."""
-    return [_name_of(requirement) for requirements in required(folder).values() for requirement in requirements]
+    return [name_of(requirement) for requirements in required(folder).values() for requirement in requirements]
 
 
 def present(folder: str, versions: dict[str, str]) -> list[str]:
     """The versions of what a package instruments; none where what it must have is not all installed."""
     needs = required(folder)
-    if any(_name_of(text) not in versions for text in needs[ALL]):
+    if any(name_of(text) not in versions for text in needs[ALL]):
         return []
     return [version for name in libraries(folder) if (version := versions.get(name))]
 
@@ -150,7 +150,7 @@ def conflict(folder: str, version_of: Callable[[str], str]) -> str:
         return bool(version) and requirement.specifier.contains(version, prereleases=True)
 
     def unfit(texts: list[str]) -> str:
-        found = [f"{name} {version}" for name in map(_name_of, texts) if (version := version_of(name))]
+        found = [f"{name} {version}" for name in map(name_of, texts) if (version := version_of(name))]
         return f"found {' and '.join(found) or 'none'}, supported is {' or '.join(texts)}"
 
     needs = required(folder)
@@ -160,12 +160,14 @@ def conflict(folder: str, version_of: Callable[[str], str]) -> str:
     return unfit(needs[ANY]) if needs[ANY] and not any(map(fits, needs[ANY])) else ""
 
 
-def _name_of(requirement: str) -> str:
+def name_of(requirement: str) -> str:
+    """The normalised name of the distribution that a requirement is about."""
     end = next((at for at, sign in enumerate(requirement) if sign in "<>=!~[( ;"), len(requirement))
     return normalised(requirement[:end])
 
 
-def _named(folder: str) -> tuple[str, str]:
+def named(folder: str) -> tuple[str, str]:
+    """The name and the version of a package, by its metadata's folder."""
     name, _, version = os.path.splitext(os.path.basename(folder))[0].partition("-")
     return normalised(name), version.partition("-")[0]
 

@@ -35,13 +35,17 @@ def add_folder(env: MutableMapping[str, str]) -> None:
 
 def mark(env: MutableMapping[str, str]) -> None:
     """Makes this process, and what it becomes by exec, the target of a new run."""
-    env["TRACERUN_PID"] = str(os.getpid())
-    env["TRACERUN_RUN"] = f"{os.getpid():x}{os.urandom(3).hex()}"
+    env["TRACERUN_PID"], env["TRACERUN_RUN"] = new_run()
     env.pop("TRACERUN_TARGET", None)
     env.pop("TRACERUN_SITE", None)
     elsewhere = folders_elsewhere()
     if elsewhere:
         env["TRACERUN_SITE"] = elsewhere
+
+
+def new_run() -> tuple[str, str]:
+    """This process's id, and a name for the run of which it is the target."""
+    return str(os.getpid()), f"{os.getpid():x}{os.urandom(3).hex()}"
 
 
 def folders_elsewhere() -> str:

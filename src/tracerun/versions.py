@@ -5,6 +5,12 @@ The target's process has no ``packaging``, and must not load it for this.
 
 from __future__ import annotations
 
+# The oldest release of opentelemetry-sdk on which all of ours was run, the oldest of opentelemetry-api alone,
+# with our SDK on it, and the first that is not to be expected to work. Semantic conventions are 0.(N+21) where
+# API and SDK are 1.N.
+OLDEST_SDK, OLDEST_API, OLDEST_CONVENTIONS, BELOW = "1.28", "1.43", "0.64", "2"
+OLDEST_PYTHON = "3.10"
+
 
 def as_numbers(version: str) -> tuple[int, ...]:
     """The leading numbers of a version: ``2.28.1rc1`` is ``(2, 28, 1)``."""

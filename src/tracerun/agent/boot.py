@@ -51,6 +51,8 @@ def boot(folder: str) -> None:
         if not _is_followed(settings):
             return
         Process.is_target = _is_target(settings)
+        if Process.is_target and not settings.run:
+            _begin_run(env, settings)
         _mark_for_children(env, settings, folder)
         if settings.off:
             return
@@ -74,6 +76,14 @@ def _is_followed(settings: Settings) -> bool:
     if _is_target(settings) or settings.children == "all":
         return True
     return settings.children == "same" and settings.target == identity()
+
+
+def _begin_run(env: MutableMapping[str, str], settings: Settings) -> None:
+    """Makes this process the target of a run of its own: what starts us was pasted, and no launcher was there."""
+    from tracerun.injection import new_run  # noqa: PLC0415 - the launcher has done it, mostly
+
+    env["TRACERUN_PID"], env["TRACERUN_RUN"] = new_run()
+    settings.values["run"] = env["TRACERUN_RUN"]
 
 
 def _mark_for_children(env: MutableMapping[str, str], settings: Settings, folder: str) -> None:

@@ -155,6 +155,8 @@ class _Tasks:
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
         """As the queue's own; what the thread's task before has left is gone."""
+        if args or kwargs:  # not one of the pool's threads: who ends the pool empties the queue
+            return self._queue.get(*args, **kwargs)
         with _GUARD:
             otel_context.attach(Context())
         task = self._queue.get(*args, **kwargs)

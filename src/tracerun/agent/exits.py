@@ -106,8 +106,9 @@ def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def ending(*args: Any, **kwargs: Any) -> Any:
         with guard.guarded("the flush at the process's end"):
-            # execvp tries every folder of PATH.
-            finish(is_last=not is_exec or _is_executable(*args, *kwargs.values()))
+            # An exec that is going to fail is no end: execvp tries every folder of PATH.
+            if not is_exec or _is_executable(*args, *kwargs.values()):
+                finish()
         return original(*args, **kwargs)
 
     return update_wrapper(ending, original)
@@ -115,7 +116,7 @@ def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _is_executable(path: Any = "", *_: Any) -> bool:
     try:
-        return os.access(path, os.X_OK)
+        return isinstance(path, int) or (os.path.isfile(path) and os.access(path, os.X_OK))
     except (TypeError, ValueError):  # the program is about to be told
         return False
 
@@ -152,7 +153,7 @@ def _at_exit() -> None:
             farewell.say_goodbye()
 
 
-def finish(*, is_last: bool = True) -> None:
+def finish() -> None:
     """Flushes what has ended within the exit budget. A Ctrl-C meanwhile ends the flush at once, quietly."""
     if _Flush.under_way:  # systemd sends SIGHUP right after SIGTERM; a flush within a flush would wait for itself
         return
@@ -161,8 +162,7 @@ def finish(*, is_last: bool = True) -> None:
         for end in _Flush.endings:
             with guard.guarded("ending what is open"):
                 end()
-        if is_last:
-            end_run()
+        end_run()
         try:
             _Flush.pipeline.finish()
         except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from tracerun.agent import dispositions, guard, hooks
+from tracerun.agent import dispositions, forks, guard, hooks
 from tracerun.agent.threads import RLock
 from tracerun.instrumentation.catalog import CATALOG
 
@@ -30,6 +30,16 @@ ACTIVATION_TIMEOUT = 10.0
 # inspect.CO_COROUTINE: a flag of the code of coroutine functions.
 CO_COROUTINE = 0x80
 _LOCK = RLock()
+
+
+def _in_forked_child() -> None:
+    """What a thread that is not here had begun is begun anew; the set-up of the SDK, with its imports, is not."""
+    sdk = sys.modules.get("tracerun.agent.sdk")
+    if forks.in_child(_LOCK, *([sdk._LOCK] if sdk is not None else [])):
+        for watched in WATCHED:
+            watched.active = watched.active and watched.state == TRACED
+        if sdk is not None:
+            sdk.give_up()
 
 
 class Watched:
@@ -126,7 +136,8 @@ class Watched:
             if self.state == HOOKED and not self.active:
                 self.active = True
                 # SystemExit too: what it means for a library to be untraceable is not for it to end the program.
-                with guard.guarded(f"the instrumentation of {self.library.name}", (Exception, SystemExit)):
+                what = f"the instrumentation of {self.library.name}"
+                with forks.loading(), guard.guarded(what, (Exception, SystemExit)):
                     self._patch()
                 if self.state == HOOKED:
                     self.state, self.reason = FAILED, "an internal error, named on stderr"
@@ -194,10 +205,7 @@ def watch(settings: Settings) -> None:
         for module in watched.library.modules:
             hooks.when_imported(module, watched.on_import)
     hooks.when_imported("opentelemetry.trace", _on_opentelemetry)
-    hooks.when_imported("multiprocessing.spawn", _on_spawn)
-    for module in ("opentelemetry.instrumentation.instrumentor", "opentelemetry.instrumentation.utils"):
-        hooks.when_imported(module, _on_instrumentation)
-    hooks.FINDER.before_first_package = _look_for_packages
+    forks.watch(_in_forked_child)
 
 
 def activate_servers() -> None:

@@ -12,16 +12,12 @@ from _frozen_importlib_external import PathFinder
 from tracerun import __version__
 from tracerun.agent import foreign
 from tracerun.agent.guard import first_line
-from tracerun.versions import as_numbers, outside
+from tracerun.versions import BELOW, OLDEST_API, OLDEST_CONVENTIONS, OLDEST_SDK, as_numbers, outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tracerun.settings import Settings
 
-# The oldest release of opentelemetry-sdk on which all of ours was run, the oldest of opentelemetry-api alone,
-# with our SDK on it, and the first that is not to be expected to work. Semantic conventions are 0.(N+21) where
-# API and SDK are 1.N.
-OLDEST_SDK, OLDEST_API, OLDEST_CONVENTIONS, BELOW = "1.28", "1.43", "0.64", "2"
 US = f"tracerun {__version__}"
 
 

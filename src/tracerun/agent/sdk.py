@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tracerun.agent import exits, guard, packages, shadows
+from tracerun.agent import exits, forks, guard, packages, shadows
 from tracerun.agent.boot import Process
 from tracerun.agent.threads import RLock
 from tracerun.settings import hidden
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NOT_YET, UNDER_WAY, READY, IMPOSSIBLE = "not yet", "under way", "ready", "impossible"
 SET_UP_TIMEOUT = 10.0
+SET_UP = "the set-up of the OpenTelemetry SDK"
 _LOCK = RLock()
 
 
@@ -30,6 +31,13 @@ class State:
 
     phase = NOT_YET
     pipeline: Pipeline | None = None
+
+
+def give_up() -> None:
+    """In a forked child whose parent was half-way through the set-up: modules that it needs can never be loaded."""
+    if State.phase == UNDER_WAY:
+        State.phase = IMPOSSIBLE
+        guard.say("this child process is not traced: it was forked while another thread was loading the SDK")
 
 
 def ready() -> bool:
@@ -43,7 +51,7 @@ def ready() -> bool:
         try:
             if State.phase == NOT_YET:
                 State.phase = UNDER_WAY
-                with guard.guarded("the set-up of the OpenTelemetry SDK"), shadows.out_of_the_way():
+                with forks.loading(), guard.guarded(SET_UP), shadows.out_of_the_way():
                     State.phase = READY if _set_up(Process.settings) else IMPOSSIBLE
                 if State.phase == UNDER_WAY:
                     State.phase = IMPOSSIBLE

@@ -16,7 +16,7 @@ from tracerun.errors import WrongUsage, say
 from tracerun.settings import Setting, Settings, environment, flagged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import NoReturn
 
 EPILOG = """Settings come from options, then variables, then [tool.tracerun] in pyproject.toml, then the default.
@@ -40,7 +40,7 @@ class Command(click.Command):
 
 
 def _row(parameter: click.Parameter) -> tuple[str, str, str] | None:
-    if not isinstance(parameter, click.Option):
+    if not isinstance(parameter, click.Option) or parameter.hidden:
         return None
     names = ", ".join((*parameter.opts, *parameter.secondary_opts))
     metavar = f" {parameter.metavar}" if parameter.metavar and not parameter.is_flag else ""
@@ -68,6 +68,12 @@ def _shown_variable(setting: Setting[Any]) -> str:
 
 # Shown beside the options. Not click's `envvar`: it would take a variable for a flag, and a wrong flag is refused.
 VARIABLES = {setting.name: _shown_variable(setting) for setting in flagged()}
+# An option that means something with one command only: its name, the option, that command.
+BELONGING = (
+    ("everything", "--all", "list_instrumentations"),
+    ("form", "--format", "list_instrumentations"),
+    ("reveal", "--reveal", "print_env"),
+)
 
 
 @click.command(
@@ -77,18 +83,24 @@ VARIABLES = {setting.name: _shown_variable(setting) for setting in flagged()}
 @_options
 @click.option("--show", is_flag=False, flag_value="last", metavar="[last|TRACE_ID]", help="Draw a kept trace, and end.")
 @click.option("-v", "--verbose", is_flag=True, help="With --show: every attribute.")
-@click.option("--list-instrumentations", is_flag=True, help="List what COMMAND would have traced.")
+@click.option("--list-instrumentations", is_flag=True, help="What is traced. [--all, --format json]")
+@click.option("--all", "everything", is_flag=True, hidden=True)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), hidden=True)
+@click.option(
+    "--print-env", is_flag=False, flag_value="shell", metavar="[FORMAT]",
+    help="[shell] docker compose k8s json; --reveal",
+)  # fmt: skip
+@click.option("--reveal", is_flag=True, hidden=True)
 @click.version_option(__version__, message="tracerun %(version)s", help="Show the version, and end.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGS]...")
-def _command(
-    words: tuple[str, ...], show: str | None, verbose: bool, list_instrumentations: bool, **options: Any
-) -> int:
+def _command(words: tuple[str, ...], show: str | None, verbose: bool, **options: Any) -> int:
+    _check_belonging(options)
     if show is not None:
         return _show(show, words, verbose=verbose)
-    if list_instrumentations:
-        from tracerun.cli.instrumentations import list_them  # noqa: PLC0415 - each command loads its own
-
-        return list_them(list(words), _with_options(options))
+    if options["list_instrumentations"]:
+        return _list(list(words), options)
+    if options["print_env"] is not None:
+        return _print_env(list(words), options)
     if not words:
         click.echo(click.get_current_context().get_help())
         return WrongUsage("").exit_code
@@ -96,24 +108,68 @@ def _command(
     return 0
 
 
+def _check_belonging(options: dict[str, Any]) -> None:
+    """Refuses an option of a command that is not given."""
+    for name, flag, command in BELONGING:
+        if options[name] and not options[command]:
+            raise WrongUsage(f"{flag} goes with --{command.replace('_', '-')}")
+
+
+def _list(words: list[str], options: dict[str, Any]) -> int:
+    from tracerun.cli.instrumentations import list_them  # noqa: PLC0415 - each command loads its own
+
+    sources = {setting.variables[-1]: f"[tool.tracerun] {setting.key}" for setting, _ in _of_table(environment())}
+    sources |= {setting.variables[-1]: f"--{setting.key}" for setting, _ in _of_options(options)}
+    as_json = options["form"] == "json"
+    return list_them(words, _with_options(options), sources, everything=options["everything"], as_json=as_json)
+
+
+def _print_env(words: list[str], options: dict[str, Any]) -> int:
+    from tracerun.cli.print_env import FORMATS, print_env  # noqa: PLC0415 - as above
+
+    form, before = options["print_env"], dict(environment())
+    if form not in FORMATS:
+        raise WrongUsage(f"--print-env {form}: allowed: {', '.join(FORMATS)}; a command follows after --")
+    chosen: dict[str, str] = {}
+    for setting, text in (*_of_table(before), *_of_options(options)):
+        _set(chosen, setting, text)
+    text = print_env(form, words, before, _with_options(options), chosen, reveal=options["reveal"])
+    sys.stdout.buffer.write(os.fsencode(text))
+    return 0
+
+
 def _with_options(options: dict[str, Any]) -> dict[str, str]:
     """The environment with the options and the pyproject table in it, checked."""
     env = dict(environment())
-    table = nearest_table()
-    if table:
-        for setting, text in pyproject.read(table):
-            if not any(env.get(variable, "").strip() for variable in setting.variables):
-                _set(env, setting, text)
-    given = [
-        (setting, options[setting.name]) for setting in flagged() if options[setting.name] not in (None, (), False)
-    ]
-    for setting, value in given:
-        flag = setting.flag.rpartition(",")[2]
-        text = checks.text_of(setting, value, flag)
-        checks.check(setting, text, flag)
+    given = _of_options(options)
+    for setting, text in (*_of_table(env), *given):
         _set(env, setting, text)
     checks.check_together(Settings.from_env(env), [setting for setting, _ in given])
     return env
+
+
+def _of_table(env: Mapping[str, str]) -> list[tuple[Setting[Any], str]]:
+    """What the pyproject table sets, where the environment does not."""
+    table = nearest_table()
+    read = pyproject.read(table) if table else ()
+    return [
+        (setting, text)
+        for setting, text in read
+        if not any(env.get(variable, "").strip() for variable in setting.variables)
+    ]
+
+
+def _of_options(options: dict[str, Any]) -> list[tuple[Setting[Any], str]]:
+    """What the options set, checked."""
+    given = []
+    for setting in flagged():
+        value = options[setting.name]
+        if value not in (None, (), False):
+            flag = setting.flag.rpartition(",")[2]
+            text = checks.text_of(setting, value, flag)
+            checks.check(setting, text, flag)
+            given.append((setting, text))
+    return given
 
 
 def _set(env: dict[str, str], setting: Setting[Any], text: str) -> None:

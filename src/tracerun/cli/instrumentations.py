@@ -1,110 +1,114 @@
-"""``--list-instrumentations``: what can be traced in the target's environment, and why not where it is not.
+"""``--list-instrumentations``: what is traced in a target's environment, as a table or as JSON.
 
-Each library of the catalogue, then each package there that instruments something else.
+The JSON is documented in docs/list-instrumentations.md; what is there keeps its meaning while ``SCHEMA`` is the same.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from tracerun import entrypoints
+from tracerun import __version__
 from tracerun.cli import target
-from tracerun.instrumentation.catalog import CATALOG
-from tracerun.instrumentation.upstream import has_nothing_to_give, is_ours
+from tracerun.cli.execute import find
+from tracerun.cli.isolation import REASONS
+from tracerun.cli.listing import ABSENT, DISABLED, FAILED, MISSING, TRACED, UNABLE, UNSUPPORTED, Listing, counts
+from tracerun.interpreter import behind, options
 from tracerun.settings import Settings
-from tracerun.versions import outside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tracerun.entrypoints import Instrumentor
-    from tracerun.instrumentation.catalog import Library
+    from rich.console import Console
 
+    from tracerun.cli.listing import Row
+    from tracerun.cli.target import Target
+
+SCHEMA = 1
 STYLES = {
-    "traced": "green",
-    "not installed": "dim",
-    "disabled": "yellow",
-    "not touched": "yellow",
-    "unsupported version": "red",
-    "broken": "red",
+    TRACED: "green",
+    ABSENT: "dim",
+    DISABLED: "yellow",
+    MISSING: "yellow",
+    UNABLE: "red",
+    UNSUPPORTED: "red",
+    FAILED: "red",
 }
+# So that nothing is folded where a line is read by a program.
+_WIDTH_OF_A_FILE = 1000
 
 
-class Row(NamedTuple):
-    """One library."""
+def list_them(
+    words: list[str], env: Mapping[str, str], sources: Mapping[str, str], *, everything: bool, as_json: bool
+) -> int:
+    """Prints the rows for the interpreter that a command would run; gives the exit code.
 
-    name: str
-    side: str
-    installed: str
-    supported: str
-    state: str
-    reason: str = ""
-
-
-def list_them(words: list[str], env: Mapping[str, str]) -> int:
-    """Prints the table for the interpreter that a command would run; gives the exit code."""
+    Args:
+        words: The command; may be empty.
+        env: The environment with the options in it.
+        sources: What has set a variable, where that is an option or pyproject.toml.
+        everything: Whether what is not installed stands in the table.
+        as_json: Whether JSON is printed, in which it always stands.
+    """
     found = target.of_command(words, env)
-    versions = {"": found.version, **found.installed()}  # no distribution: it comes with Python
-    settings = Settings.from_env(env)
-    rows = [_of_library(library, versions, settings) for library in CATALOG]
-    packages = entrypoints.instrumentors(found.paths, set())
-    rows += [_of_package(package, versions, settings) for package in packages if not is_ours(package, CATALOG)]
-    console = Console(highlight=False, soft_wrap=False)
-    console.print(f"{found.python}  Python {found.version}", markup=False)
+    listing = Listing(found, Settings.from_env(env), _kept_out(words, env), sources)
+    rows = listing.rows()
+    if as_json:
+        sys.stdout.write(_as_json(found, listing.unable, rows))
+    else:
+        _print_table(found, listing.unable, rows, everything=everything)
+    return 0
+
+
+def _kept_out(words: list[str], env: Mapping[str, str]) -> str:
+    """The option of Python on the command line that keeps the agent out, if there is one."""
+    if not words:
+        return ""
+    python = behind(find(words[0], env.get("PATH", os.defpath)), words)
+    letters = options(python[1:])[0] if python else ""
+    return next((f"python -{letter} {REASONS[letter]}" for letter in letters if letter in REASONS), "")
+
+
+def _as_json(found: Target, unable: str, rows: list[Row]) -> str:
+    document = {
+        "schema": SCHEMA,
+        "tracerun": __version__,
+        "python": found.python,
+        "python_version": found.version,
+        "cannot_be_traced": unable or None,
+        "libraries": [{key: value or None for key, value in row._asdict().items()} for row in rows],
+        "summary": counts(rows),
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _print_table(found: Target, unable: str, rows: list[Row], *, everything: bool) -> None:
+    # Not for JSON: these take as long to load as all the rest.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+    console.print(f"{found.python}  Python {found.version}", markup=False, soft_wrap=True)
+    if unable:
+        console.print(f"nothing is traced there: {unable}", style="red", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for heading in ("library", "side", "installed", "supported", "state"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        shown = f"[{STYLES[row.state]}]{row.state}[/]" + (f" ({escape(row.reason)})" if row.reason else "")
-        table.add_row(escape(row.name), row.side, row.installed or "-", escape(row.supported), shown)
+        if everything or row.state != ABSENT:
+            shown = f"[{STYLES[row.state]}]{row.state}[/]" + (f" ({escape(row.reason)})" if row.reason else "")
+            table.add_row(escape(row.name), row.side or "-", row.installed or "-", escape(row.supported), shown)
     console.print(table)
-    traced = sum(row.state == "traced" for row in rows)
-    present = sum(bool(row.installed) for row in rows)
-    console.print(f"{traced} traced, {present - traced} installed but not traced, {len(rows) - present} not installed")
-    return 0
+    _print_end(console, rows)
 
 
-def _of_library(library: Library, versions: dict[str, str], settings: Settings) -> Row:
-    installed = versions.get(target.normalised(library.distribution), "")
-    supported = f"{library.distribution}{library.supported}" or "Python's own"
-    row = Row(library.name, library.kind, installed, supported, "traced", library.note)
-    why = _why_disabled(library.name, settings)
-    if not installed:
-        return row._replace(state="not installed", reason="")
-    if library.untouched:
-        return row._replace(state="not touched", reason=library.untouched)
-    if why:
-        return row._replace(state="disabled", reason=why)
-    if outside(installed, library.minimum, library.below):
-        return row._replace(state="unsupported version", reason=f"supported: {library.supported}")
-    return row
-
-
-def _of_package(package: Instrumentor, versions: dict[str, str], settings: Settings) -> Row:
-    """What another package instruments; what instruments Python itself has no version."""
-    needs = [text for texts in entrypoints.required(package.folder).values() for text in texts]
-    shown = ", ".join(entrypoints.present(package.folder, versions)) if needs else versions[""]
-    row = Row(package.name, "-", shown, ", ".join(needs) or "Python's own", "traced", f"by {package.package}")
-    if not package.target:
-        return row._replace(state="broken", reason=f"the entry point of {package.package} cannot be read")
-    if not shown:
-        return row._replace(state="not installed")
-    why = _why_disabled(package.name, settings)
-    if not why and has_nothing_to_give(package.name, settings):
-        why = "makes no spans; metrics and logs are not exported"
-    if why:
-        return row._replace(state="disabled", reason=why)
-    conflict = entrypoints.conflict(package.folder, lambda name: versions.get(name, ""))
-    return row._replace(state="unsupported version", reason=f"{row.reason}: {conflict}") if conflict else row
-
-
-def _why_disabled(name: str, settings: Settings) -> str:
-    if settings.only and name not in settings.only:
-        return "--only names others"
-    if name in settings.disable or "*" in settings.disable:
-        return "--disable, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
-    return ""
+def _print_end(console: Console, rows: list[Row]) -> None:
+    """What to install, on lines that can be copied; and the summary."""
+    for row in rows:
+        if row.fix:
+            console.print(f"to trace {row.name}: {row.fix}", markup=False, soft_wrap=True)
+    number = {state: count for state, count in counts(rows).items() if count or state == TRACED}
+    console.print(", ".join(f"{count} {state}" for state, count in number.items()), soft_wrap=True)

@@ -12,6 +12,8 @@ import os
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
+from tracerun.agent.threads import monotonic
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -37,6 +39,7 @@ class Connection:
     """
 
     def __init__(self, host: str, port: int, timeout: float, context: ssl.SSLContext | None = None) -> None:
+        self._until = monotonic() + timeout
         self._socket = _connected(host, port, timeout)
         self._identity = _identity(self._socket.fileno())
         self._tls: _Tls | None = None
@@ -49,15 +52,22 @@ class Connection:
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """TLS from here on, with the host that the certificate is to name."""
-        self._tls = _Tls(self._socket, context, host)
+        self._tls = _Tls(self._socket, context, host, self._hurry)
 
     def is_ours(self) -> bool:
         """Whether the descriptor still is this connection: a program may have closed it and used its number anew."""
         return self._identity is not None and _identity(self._socket.fileno()) == self._identity
 
     def settimeout(self, timeout: float) -> None:
-        """Seconds for each step from now on."""
+        """Seconds for all that follows, until it is called again: a receiver that drips holds nobody up."""
+        self._until = monotonic() + timeout
         self._socket.settimeout(timeout)
+
+    def _hurry(self) -> None:
+        left = self._until - monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(left)
 
     def sendall(self, data: Any) -> None:
         """Sends all of it."""
@@ -65,6 +75,7 @@ class Connection:
 
     def recv(self, size: int) -> bytes:
         """Some bytes; none at the end."""
+        self._hurry()
         return (self._tls or self._socket).recv(size)
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - http.client reads bytes
@@ -106,11 +117,12 @@ class _Reader(io.RawIOBase):
 class _Tls:
     """TLS over a socket."""
 
-    def __init__(self, socket: _socket.socket, context: ssl.SSLContext, host: str) -> None:
+    def __init__(self, socket: _socket.socket, context: ssl.SSLContext, host: str, hurry: Callable[[], None]) -> None:
         import ssl  # noqa: PLC0415 - only for https
 
         self._ssl = ssl
         self._socket = socket
+        self._hurry = hurry
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._do(self._object.do_handshake)
@@ -133,6 +145,7 @@ class _Tls:
                 result = operation(*args)
             except self._ssl.SSLWantReadError:
                 self._send()
+                self._hurry()
                 received = self._socket.recv(_CHUNK)
                 if received:
                     self._incoming.write(received)

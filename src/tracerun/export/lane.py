@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from tracerun.agent.threads import monotonic
+from tracerun.agent.threads import allocate_lock, monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,6 +83,7 @@ class Lane:
 
     Attributes:
         destination: Where they go.
+        is_local: Whether that is on this machine, and sending short.
         delivered: How many have arrived.
         unknown: How many were sent at the process's end, without an answer in time.
     """
@@ -94,9 +95,12 @@ class Lane:
         # A size that the user has set is kept; else a long queue goes in larger batches.
         self._largest_batch = batch_size or LARGEST_BATCH
         self.most_bytes = most_bytes
+        self.is_local = getattr(destination, "is_local", False)
         self._reset()
 
     def _reset(self) -> None:
+        # Held while a batch is sent.
+        self.busy = allocate_lock()
         self.delivered = self.unknown = 0
         self._dropped: dict[str, int] = {}
         # Counted apart: these come from the program's threads, where nothing but such an addition is atomic.

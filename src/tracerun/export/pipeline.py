@@ -100,7 +100,6 @@ class Pipeline:
         self._wake, self._idle = allocate_lock(), allocate_lock()
         self._wake.acquire()
         self._idle.acquire()
-        self._busy = allocate_lock()
         # Never released: acquiring it with a timeout is a sleep that no library has replaced.
         self._pause_lock = allocate_lock()
         self._pause_lock.acquire()
@@ -147,7 +146,7 @@ class Pipeline:
                 while not parked:
                     # Nothing more under this deadline: whoever has set it goes on now.
                     while served is not None and self._deadline == served:
-                        self._wake.acquire(timeout=SHORT)
+                        self._pause_lock.acquire(timeout=SHORT)
                     if not self._waiting() and not self._parked:
                         self._wake.acquire(timeout=WATCH if self._watching else -1)
                     if self._deadline is None and not self._parked:
@@ -189,27 +188,31 @@ class Pipeline:
 
     def _round(self, deadline: float | None, *, before_fork: bool = False) -> None:
         """Sends until every lane is empty or has to wait for a retry; at exit that wait is short, and seldom."""
-        with self._busy:
-            for lane in self.lanes:
-                tries = 0
-                while (before_fork or not self._parked) and (deadline is None or monotonic() < deadline):
-                    step = lane.step(deadline)
-                    if step is None:
-                        break
-                    batch, outcome = step
-                    with guard.guarded("a line about the export"):
-                        destinations.tell(lane, outcome)
-                        destinations.tell_of_files(lane, batch)
-                    if outcome.retry_after is not None and not outcome.too_large:
-                        tries += 1
-                        if deadline is None or tries == EXIT_TRIES:
-                            break
-                        self._pause_lock.acquire(timeout=max(0.0, min(EXIT_PAUSE, deadline - monotonic())))
+        for lane in self.lanes:
+            with lane.busy:
+                self._serve_lane(lane, deadline, before_fork=before_fork)
+
+    def _serve_lane(self, lane: Lane, deadline: float | None, *, before_fork: bool = False) -> None:
+        tries = 0
+        while (before_fork or not self._parked) and (deadline is None or monotonic() < deadline):
+            step = lane.step(deadline)
+            if step is None:
+                break
+            batch, outcome = step
+            with guard.guarded("a line about the export"):
+                destinations.tell(lane, outcome)
+                destinations.tell_of_files(lane, batch)
+            if outcome.retry_after is not None and not outcome.too_large:
+                tries += 1
+                if deadline is None or tries == EXIT_TRIES:
+                    break
+                self._pause_lock.acquire(timeout=max(0.0, min(EXIT_PAUSE, deadline - monotonic())))
 
     def flush(self, budget: float) -> bool:
         """Sends all that waits within a budget of seconds, on the thread or, where there is none, here."""
         self._deadline = deadline = monotonic() + budget
         try:
+            self._flush_here()
             if self._running:
                 # Set by the next round that begins under this deadline, not by one that is under way.
                 self._idle.acquire(blocking=False)
@@ -226,6 +229,15 @@ class Pipeline:
             self._deadline = None
             _release(self._wake)
 
+    def _flush_here(self) -> None:
+        """What stays on this machine need not wait for the thread, which may wait for a receiver."""
+        for lane in self.lanes:
+            if lane.is_local and len(lane) and lane.busy.acquire(timeout=SHORT):
+                try:
+                    self._serve_lane(lane, self._deadline)
+                finally:
+                    lane.busy.release()
+
     @property
     def ended(self) -> int:
         """How many sampled spans have ended."""
@@ -239,8 +251,11 @@ class Pipeline:
         self.flush(self.settings.exit_timeout)
         for lane in self.lanes:
             lane.give_up("exit budget")
-            with guard.guarded("closing a destination"):
-                lane.destination.close()
+            # While a send is under way the connection is the other thread's, and ends with the process.
+            if lane.busy.acquire(blocking=False):
+                with guard.guarded("closing a destination"):
+                    lane.destination.close()
+                lane.busy.release()
         with guard.guarded("the line about lost spans"):
             report.tell(self.lanes, always=self.settings.report)
 
@@ -291,6 +306,7 @@ def start(settings: Settings, *, is_target: bool) -> Pipeline:
         )
         for destination in destinations.chosen(settings, is_target=is_target)
     ]
+    lanes.sort(key=lambda lane: not lane.is_local)  # no file waits for a receiver
     pipeline = Pipeline(settings, lanes, destinations.delay(settings))
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=pipeline.park, after_in_parent=pipeline.resume, after_in_child=pipeline.start_over)

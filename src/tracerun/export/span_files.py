@@ -38,6 +38,8 @@ class SpanFiles:
         run: The launch that this process belongs to; part of the files' names.
     """
 
+    is_local = True
+
     def __init__(self, folder: str, run: str) -> None:
         self.folder = folder
         self.where = folder

@@ -76,6 +76,8 @@ class Library:
         return f">={self.minimum}" + (f",<{self.below}" if self.below else "")
 
 
+TRACES_ITSELF = "traces itself, through OpenTelemetry's API"
+
 CATALOG = (
     Library(
         "requests",
@@ -230,7 +232,7 @@ CATALOG = (
         "client",
         distribution="pyqwest",
         minimum="0.5",
-        untouched="traces itself, through OpenTelemetry's API",
+        untouched=TRACES_ITSELF,
     ),
     Library(
         "httpr",

@@ -172,7 +172,8 @@ class _NotOurs(logging.Filter):
         return frame is None
 
 
-for _name in ("baggage", "baggage.propagation", "propagators.composite", "trace.span"):
+_TALKATIVE = ("baggage", "baggage.propagation", "propagators.composite", "trace.propagation.tracecontext", "trace.span")
+for _name in _TALKATIVE:
     logging.getLogger(f"opentelemetry.{_name}").addFilter(_NotOurs())
 
 

@@ -207,16 +207,17 @@ def before(look: Callable[[tuple[Any, ...], dict[str, Any]], None], what: str) -
 
 
 def only_if(condition: Callable[[Any], bool], factory: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A factory whose wrappers cost next to nothing for objects (the first argument) of which a condition is not true.
-
-    The condition must not fail.
-    """
+    """A factory whose wrappers cost next to nothing for objects (first arguments) of which a condition is not true."""
+    guard = guarded("a traced call")
 
     def choosing(original: Any) -> Any:
         wrapped = factory(original)
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if args and condition(args[0]):
+            chosen = False
+            with guard:
+                chosen = bool(args) and condition(args[0])
+            if chosen:
                 return wrapped(*args, **kwargs)
             return original(*args, **kwargs)
 

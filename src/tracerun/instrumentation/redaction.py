@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from urllib.parse import unquote
 
 REDACTED = "REDACTED"
 # Keys whose value is a secret by name, compared in lower case with "-" taken as "_".
@@ -26,6 +27,8 @@ SECRET_KEYS = frozenset(
         "code_verifier",
         "credential",
         "credentials",
+        "device_code",
+        "user_code",
         "id_token",
         "jsessionid",
         "jwt",
@@ -55,6 +58,12 @@ SECRET_KEYS = frozenset(
 # Signed URLs of the two large object stores.
 _SECRET_STARTS = ("x_amz_", "x_goog_")
 _SECRET_ENDS = ("_token", "_secret", "_key", "_password", "_passwd", "_signature", "_credential", "_credentials")
+# Of names without anything between their words.
+_JOINED_ENDS = (
+    *("token", "secret", "password", "passwd", "passcode", "passphrase", "apikey", "secretkey", "accesskey"),
+    *("privatekey", "signature", "credential", "credentials", "bearer", "_pass", "_pwd", "_assertion", "_verifier"),
+    *("_token_hint", "samlrequest", "samlresponse", "ticket"),
+)
 # Headers that are credentials whole, beside those whose name is that of a secret.
 _SECRET_HEADERS = frozenset(["authorization", "proxy_authorization", "cookie", "set_cookie", "x_csrftoken"])
 
@@ -83,11 +92,14 @@ def _words(key: str) -> str:
 @lru_cache(maxsize=1024)
 def is_secret(key: str) -> bool:
     """Whether the value behind this key is to be hidden."""
-    name = _words(key)
-    if name.endswith("]"):  # user[password]
-        name = name[:-1].rpartition("[")[2]
+    # user[password][] has three names; blanks and a second quoting are not meant to hide any.
+    names = [_words(part.strip(" +]")) for part in unquote(unquote(key)).split("[")]
+    return any(_is_secret_name(name.replace(" ", "_").replace("+", "_")) for name in names)
+
+
+def _is_secret_name(name: str) -> bool:
     named = name in SECRET_KEYS or name in _More.keys
-    return named or name.startswith(_SECRET_STARTS) or name.endswith(_SECRET_ENDS)
+    return named or name.startswith(_SECRET_STARTS) or name.endswith(_SECRET_ENDS) or name.endswith(_JOINED_ENDS)
 
 
 def is_secret_header(name: str) -> bool:

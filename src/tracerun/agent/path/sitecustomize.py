@@ -17,8 +17,6 @@ def _boot(folder):
         if os.environ.get("TRACERUN_PID") == str(os.getpid()):
             _say_too_old()
         return
-    if _is_another():
-        return
     if "tracerun" not in sys.modules:
         # By its place, not by its name: neither a shadow on PYTHONPATH nor another environment gets in the way.
         # The two frozen modules are importlib's own halves; importlib.util would have to be loaded.
@@ -30,6 +28,8 @@ def _boot(folder):
         )
         sys.modules["tracerun"] = module = _frozen_importlib.module_from_spec(spec)
         spec.loader.exec_module(module)
+    if _is_another():  # in which "import tracerun.auto" is possible all the same
+        return
     from tracerun.agent.boot import boot
 
     boot(folder)
