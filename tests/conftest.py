@@ -70,6 +70,8 @@ class Runner:
             "TRACERUN_EXPORTER": "file",
             "TRACERUN_RAISE_ERRORS": "true",
             "NO_PROXY": "127.0.0.1,localhost",
+            # gRPC's core logs a connection that ends under it, as its timing has it, plain and traced alike.
+            "GRPC_VERBOSITY": "NONE",
         }
 
     def command(self, *words: str, env: dict[str, str | None] | None = None, **options: Any) -> Done:

@@ -117,8 +117,7 @@ CASES = [(program, fault) for fault in FAULTS for program in PROGRAMS if program
 def test_the_program_gets_its_own_result(run: Runner, web: Any, program: str, fault: str) -> None:
     """Whatever breaks in our code, status, stdout and the program's own stderr are those of the plain run."""
     head = f"import warnings; warnings.simplefilter('ignore')\nURL = {web.url!r}\n"
-    # gRPC's core logs a connection that ends under it, as its timing has it, plain and traced alike.
-    env = {"TRACERUN_RAISE_ERRORS": "false", "GRPC_VERBOSITY": "NONE"}
+    env = {"TRACERUN_RAISE_ERRORS": "false"}
     plain = run.plain(PYTHON, run.program(head + PROGRAMS[program], "plain.py"), env=env)
     traced = run.traced(PYTHON, run.program(BREAK + FAULTS[fault] + head + PROGRAMS[program], "traced.py"), env=env)
     assert plain.status == 0, plain
@@ -132,7 +131,7 @@ def test_the_program_gets_its_own_result(run: Runner, web: Any, program: str, fa
 def test_each_function_of_ours(run: Runner, web: Any, program: str) -> None:
     """Each function that our wrappers call may raise, one at a time, and the program prints what it prints plain."""
     text = f"import warnings; warnings.simplefilter('ignore')\nURL = {web.url!r}\n{PROGRAMS[program]}"
-    env = {"TRACERUN_RAISE_ERRORS": "false", "GRPC_VERBOSITY": "NONE"}
+    env = {"TRACERUN_RAISE_ERRORS": "false"}
     plain = run.plain(PYTHON, run.program(text), env=env)
     done = run.traced(PYTHON, str(ROOT / "tests" / "injection.py"), run.program(text), env=env)
     assert done.status == 0, done

@@ -145,7 +145,7 @@ def test_grpc_metadata(run: Runner, web: Any) -> None:
         "        name = source.choice(['tracestate', 'baggage', 'b3', 'x-request'])\n"
         "        answer = eval(call(b'', metadata=((name, text.strip() or 'x'), ('raw-bin', b'\\xff\\x00'))))\n"
         "        print(n, [key for key in answer if key != 'traceparent'])\n"
-        "server.stop(None)\n"
+        "server.stop(None).wait()\n"
     )
     import sys
 
