@@ -205,6 +205,10 @@ def watch(settings: Settings) -> None:
         for module in watched.library.modules:
             hooks.when_imported(module, watched.on_import)
     hooks.when_imported("opentelemetry.trace", _on_opentelemetry)
+    hooks.when_imported("multiprocessing.spawn", _on_spawn)
+    for module in ("opentelemetry.instrumentation.instrumentor", "opentelemetry.instrumentation.utils"):
+        hooks.when_imported(module, _on_instrumentation)
+    hooks.FINDER.before_first_package = _look_for_packages
     forks.watch(_in_forked_child)
 
 
