@@ -506,6 +506,7 @@ def test_what_the_program_finds_loaded(run: Runner) -> None:
         "agent",
         "agent.boot",
         "agent.dispositions",
+        "agent.forks",
         "agent.exits",
         "agent.guard",
         "agent.hooks",
