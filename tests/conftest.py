@@ -125,6 +125,7 @@ class Runner:
                 yield process
             finally:
                 if process.poll() is None:
+                    time.sleep(0.3)  # a request's span ends after the last byte of its answer
                     process.send_signal(stop)
                 try:
                     process.wait(15)
