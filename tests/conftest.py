@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,9 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 TRACERUN = str(SCRIPTS / "tracerun")
 PYTHON = sys.executable
 LONGEST = 60
+# Our lines on stderr. The note about the files comes from another thread: the program may have a line open then.
+OURS = re.compile(r"^tracerun:.*\n?|tracerun: spans are kept in .*\n", re.MULTILINE)
+SLUG = re.compile(r" \[([a-z-]+)\]$")
 
 
 class Done:
@@ -43,13 +47,18 @@ class Done:
 
     @property
     def ours(self) -> list[str]:
-        """Our lines on stderr, without the prefix."""
-        return [line.removeprefix("tracerun: ") for line in self.err.splitlines() if line.startswith("tracerun:")]
+        """Our lines on stderr, without the prefix and the slug."""
+        return [SLUG.sub("", line.removeprefix("tracerun: ").rstrip("\n")) for line in OURS.findall(self.err)]
+
+    @property
+    def slugs(self) -> list[str]:
+        """What names our lines in docs/messages.md; lines that belong to the one before have none."""
+        return [match[1] for line in OURS.findall(self.err) if (match := SLUG.search(line))]
 
     @property
     def theirs(self) -> str:
         """The program's own stderr."""
-        return "".join(line for line in self.err.splitlines(True) if not line.startswith("tracerun:"))
+        return OURS.sub("", self.err)
 
     def __repr__(self) -> str:
         return f"<status {self.status}\n--- stdout\n{self.out}\n--- stderr\n{self.err}>"

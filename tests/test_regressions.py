@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from typing import Any
 
@@ -30,6 +32,25 @@ def test_a_fork_while_another_thread_makes_the_first_call(run: Runner, web: Any)
     assert len(done.spans) == 6
 
 
+def test_first_use_of_two_kinds_at_once(run: Runner, web: Any) -> None:
+    """One thread asks for the provider, others make the first calls: nobody waits for the other for ever."""
+    program = run.program(
+        "import sys, threading, time, requests, urllib3\nfrom opentelemetry import trace\n"
+        "ready = threading.Barrier(3)\n"
+        "def manual(): ready.wait(); trace.get_tracer('t').start_span('manual').end()\n"
+        "def first(): ready.wait(); requests.get(sys.argv[1])\n"
+        "def second(): ready.wait(); urllib3.PoolManager().request('GET', sys.argv[1])\n"
+        "threads = [threading.Thread(target=target) for target in (manual, first, second)]\n"
+        "begin = time.monotonic()\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "print(time.monotonic() - begin < 9)\n"  # what waits for a lock of ours gives up after ten seconds
+    )
+    for _ in range(5):
+        assert run.traced(PYTHON, program, web.url).out == "True\n"
+    assert len(run.spans()) == 15
+
+
 def test_flushes_in_quick_succession(run: Runner, receiver: Any) -> None:
     """A flush with nothing to do returns at once, however often it is asked for."""
     program = run.program(
@@ -45,8 +66,6 @@ def test_flushes_in_quick_succession(run: Runner, receiver: Any) -> None:
 
 def test_a_copy_in_files_while_the_receiver_hangs(run: Runner, web: Any) -> None:
     """What stays on this machine does not wait for a receiver."""
-    import socket
-
     program = run.program("import sys, requests\nfor _ in range(5): requests.get(sys.argv[1])\n")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -56,9 +75,6 @@ def test_a_copy_in_files_while_the_receiver_hangs(run: Runner, web: Any) -> None
 
 def test_a_receiver_that_drips(run: Runner, web: Any) -> None:
     """An answer that comes byte by byte for ever is given up after the timeout for a request."""
-    import socket
-    import threading
-
     program = run.program("import sys, time, requests\nrequests.get(sys.argv[1])\ntime.sleep(4)\n")
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -112,8 +128,6 @@ def test_a_client_writes_no_lines(run: Runner) -> None:
 @pytest.mark.parametrize("healthy", [True, False], ids=["healthy", "hanging"])
 def test_execs_that_fail(run: Runner, web: Any, receiver: Any, healthy: bool) -> None:
     """A command that is not there is no end of the program: nothing is flushed, dropped or said for it."""
-    import socket
-
     program = run.program(
         "import os, sys, time, requests\nrequests.get(sys.argv[1])\nbegin = time.monotonic()\n"
         "for _ in range(5):\n"
