@@ -6,7 +6,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q -c constr
 # One process per core, but never fewer than two: most of a test is waiting for a process to start.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || echo 2)
 
-.PHONY: help setup demo test test-fast lint types cov docs results clean
+.PHONY: help setup demo test test-fast lint types cov docs results bench bench-quick clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -56,6 +56,13 @@ results: $(VENV)/.setup ## runs all tests, and writes into the docs what they sh
 	$(BIN)/pytest -n $(JOBS) --junitxml=.results.xml
 	$(BIN)/python -m tests.results .results.xml
 	$(BIN)/python -m tests.docs
+
+bench: $(VENV)/.setup ## measures what tracing costs, beside bare Python and peers; takes an hour on a machine that is left alone
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.docs
+
+bench-quick: $(VENV)/.setup ## the headlines of it, in three minutes
+	$(BIN)/python -m benchmarks --quick
 
 clean: ## removes what the other words made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* .results.xml

@@ -36,6 +36,10 @@ OURS = re.compile(r"^tracerun:.*\n?|tracerun: spans are kept in .*\n", re.MULTIL
 SLUG = re.compile(r" \[([a-z-]+)\]$")
 
 
+# For a program of one line, with sys imported: whether it is traced.
+TRACED = "getattr(getattr(sys.modules.get('tracerun.agent.boot'), 'Process', None), 'traced', False)"
+
+
 class Done:
     """A program that has ended."""
 

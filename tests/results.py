@@ -26,7 +26,7 @@ SERVERS = (FRAMEWORKS, "test_server_matrix.test_every_request_once", "test_http_
 CLIENT: dict[str, tuple[str, ...]] = {
     "traced": ("test_http_clients.test_one_span", "test_http_clients_releases.test_niquests"),
     "context passed on": ("test_http_clients.test_context_goes_out_in_w3c_headers",),
-    "streamed bodies": ("test_streaming.test_read_to_the_end",),
+    "streamed bodies": ("test_streaming.test_read_to_the_end", "test_streaming_clients.test_read_to_the_end"),
     "excluded URLs": ("test_exclude.test_a_clients_excluded_call", "test_exclude.test_excluded_calls_of_other_clients"),
     "secrets hidden": ("test_secrets.test_clients", "test_http_clients.test_credentials_stay_out_of_the_span"),
     "headers captured": ("test_headers.test_a_clients_headers", "test_headers.test_headers_of_other_clients"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PYTHON, ROOT, Runner
+from tests.conftest import PYTHON, ROOT, TRACED, Runner
 from tests.environments import NEWEST, Environments, environments, pinned
 
 __all__ = ["environments"]  # the fixture
@@ -17,7 +17,7 @@ __all__ = ["environments"]  # the fixture
 CALL = "import sys, requests\nprint(requests.get(sys.argv[1]).text)\n"
 AUTO = f"import tracerun.auto\n{CALL}"
 # Whether the agent is there, and what its children will find.
-LOOK = "import os, sys\nprint('tracerun.agent.exits' in sys.modules, os.environ.get('PYTHONPATH'), sys.path)\n"
+LOOK = f"import os, sys\nprint({TRACED}, os.environ.get('PYTHONPATH'), sys.path)\n"
 
 
 def test_as_the_launcher(run: Runner, web: Any) -> None:

@@ -18,14 +18,6 @@ def test_pages_made_from_the_code_are_current(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == PAGES[name](), "run make docs"
 
 
-def test_every_slug_has_its_heading() -> None:
-    """Each error's slug is a heading of docs/messages.md, and each heading is a slug that exists."""
-    source = "".join(path.read_text(encoding="utf-8") for path in Path(ROOT, "src", "tracerun").rglob("*.py"))
-    slugs = set(re.findall(r'slug="([a-z-]+)"', source))
-    headings = set(re.findall(r"^## (.+)$", (ROOT / "docs" / "messages.md").read_text(encoding="utf-8"), re.MULTILINE))
-    assert slugs == headings
-
-
 def test_every_setting_has_help_and_one_meaning() -> None:
     """No variable belongs to two settings, and each setting that users have is explained."""
     variables = [name for setting in TABLE for name in setting.variables]

@@ -10,12 +10,16 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
+from tests.conftest import Runner
+from tests.environments import CURRENT, Environments, environments
 from tests.grpc_clients import AIO_WAYS, SYNC_WAYS, asynchronous, blocking, cases
 from tests.grpc_world import GRPC, STYLES, Certificate, serving
 from tests.in_process import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["environments"]
 
 
 class Case(NamedTuple):
@@ -135,6 +139,130 @@ def words_of(case: Case, caplog: pytest.LogCaptureFixture) -> list[tuple[str, st
         return [record for record in records if record[0].startswith(("opentelemetry", "tracerun"))]
     # grpc.aio's poller complains where a process has more than one event loop.
     return sorted(record for record in records if record[0] != "asyncio")
+
+
+PROGRAM = """
+import asyncio, grpc
+from concurrent import futures
+from grpc import aio
+
+def ended(request, context):
+    context.set_trailing_metadata((("x-last", "2"),))
+    if request == b"abort":
+        context.abort(grpc.StatusCode.NOT_FOUND, "no such thing")
+    return request.upper()
+
+def one(request, context):
+    context.send_initial_metadata((("x-first", "1"),))
+    return ended(request, context)
+
+def many(request, context):
+    yield request
+    yield ended(request, context)
+
+def collect(requests, context):
+    return ended(b"".join(requests), context)
+
+def chat(requests, context):
+    for request in requests:
+        yield ended(request, context)
+
+async def aended(request, context):
+    context.set_trailing_metadata((("x-last", "2"),))
+    if request == b"abort":
+        await context.abort(grpc.StatusCode.NOT_FOUND, "no such thing")
+    return request.upper()
+
+async def aone(request, context):
+    await context.send_initial_metadata((("x-first", "1"),))
+    return await aended(request, context)
+
+async def amany(request, context):
+    yield request
+    yield await aended(request, context)
+
+async def acollect(requests, context):
+    return await aended(b"".join([request async for request in requests]), context)
+
+async def achat(requests, context):
+    async for request in requests:
+        await context.write(await aended(request, context))
+
+def handlers(one, many, collect, chat):
+    return [grpc.method_handlers_generic_handler("shop.Shop", {
+        "One": grpc.unary_unary_rpc_method_handler(one),
+        "Many": grpc.unary_stream_rpc_method_handler(many),
+        "Collect": grpc.stream_unary_rpc_method_handler(collect),
+        "Chat": grpc.stream_stream_rpc_method_handler(chat),
+    })]
+
+def tell(call):
+    try:
+        print(call())
+    except grpc.RpcError as error:
+        print(error.code(), error.details(), error.trailing_metadata())
+
+async def atell(call):
+    try:
+        print(await call())
+    except grpc.RpcError as error:
+        print(error.code(), error.details(), tuple(error.trailing_metadata()))
+
+def main():
+    server = grpc.server(futures.ThreadPoolExecutor(2), handlers=handlers(one, many, collect, chat))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for request in (b"a", b"abort"):
+            tell(lambda: channel.unary_unary("/shop.Shop/One")(request))
+            tell(lambda: list(channel.unary_stream("/shop.Shop/Many")(request)))
+            tell(lambda: channel.stream_unary("/shop.Shop/Collect")(iter([request])))
+            tell(lambda: list(channel.stream_stream("/shop.Shop/Chat")(iter([request]))))
+    server.stop(1).wait()
+
+async def amain():
+    async def listed(call):
+        return [message async for message in call]
+    server = aio.server(handlers=handlers(aone, amany, acollect, achat))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for request in (b"a", b"abort"):
+            async def one():
+                return await channel.unary_unary("/shop.Shop/One")(request)
+            async def collect():
+                return await channel.stream_unary("/shop.Shop/Collect")(iter([request]))
+            await atell(one)
+            await atell(lambda: listed(channel.unary_stream("/shop.Shop/Many")(request)))
+            await atell(collect)
+            await atell(lambda: listed(channel.stream_stream("/shop.Shop/Chat")(iter([request]))))
+    await server.stop(1)
+
+main()
+asyncio.run(amain())
+"""
+
+
+@pytest.mark.slow
+def test_oldest_release(run: Runner, environments: Environments) -> None:
+    """The oldest release that the catalogue has, of 2023: each kind of call, with threads and asyncio, its metadata."""
+    python = environments.python(CURRENT, "grpcio==1.59.0", "opentelemetry-sdk==1.45.1")
+    start = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
+    named: dict[str, str | None] = dict.fromkeys((f"{start}CLIENT_RESPONSE", f"{start}SERVER_RESPONSE"), "x-.*")
+    program = run.program(PROGRAM)
+    plain, traced = run.plain(python, program), run.traced(python, program, env=named)
+    assert plain.status == 0, plain
+    assert (traced.status, traced.out, traced.theirs) == (plain.status, plain.out, plain.err)
+    servers = {span.parent_id: span for span in traced.spans if span.kind == SpanKind.SERVER.value + 1}
+    assert len(traced.spans) == 32
+    assert len(servers) == 16
+    for client in (span for span in traced.spans if span.kind == SpanKind.CLIENT.value + 1):
+        server = servers[client.span_id]
+        assert client.name == server.name
+        assert client.attributes["rpc.status_code"] == server.attributes["rpc.status_code"]
+        assert client.attributes["rpc.response.metadata.x-last"] == ["2"]
+        assert server.attributes["rpc.response.metadata.x-last"] == ["2"]
+        assert ("rpc.response.metadata.x-first" in client.attributes) == (client.name == "shop.Shop/One")
 
 
 @pytest.fixture(scope="session")

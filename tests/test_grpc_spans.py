@@ -17,11 +17,12 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
-from tests.grpc_clients import METADATA, asynchronous, blocking
+from tests.grpc_clients import AIO_WAYS, METADATA, SYNC_WAYS, asynchronous, blocking
 from tests.grpc_service import echo_pb2, echo_pb2_grpc
 from tests.grpc_world import GRPC, LONGEST, STYLES, Threaded, World, answer, serving
 from tests.in_process import tracing
-from tracerun.instrumentation import rpc, rpc_server
+from tracerun.instrumentation import headers, rpc, rpc_server
+from tracerun.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,6 +87,46 @@ def test_details_describe_an_error(style: str) -> None:
         blocking(server, "One", "call", "code")
     spans.wait(2)
     assert [span.status.description for span in spans.ended] == ["half done", "half done"]
+
+
+CAPTURED = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
+
+
+@pytest.fixture
+def answers_are_wanted() -> Iterator[None]:
+    names = {f"{CAPTURED}{side}_RESPONSE": "initial,trailing" for side in ("CLIENT", "SERVER")}
+    headers.configure(Settings.from_env({**names, f"{CAPTURED}SANITIZE_FIELDS": "trail"}))
+    yield
+    headers.configure(Settings.from_env({}))
+
+
+EVERY_WAY = [
+    (call, kind, way, outcome)
+    for call, ways in ((blocking, SYNC_WAYS), (asynchronous, AIO_WAYS))
+    for kind in ways
+    for way in ways[kind]
+    for outcome in ("ok", "abort")
+    if (kind, outcome) != ("Chat", "ok")  # the only one that sends nothing after its messages
+]
+
+
+@pytest.mark.usefixtures("answers_are_wanted")
+@pytest.mark.parametrize(("call", "kind", "way", "outcome"), EVERY_WAY)
+@pytest.mark.parametrize("style", ["threads", "asyncio"])
+def test_metadata_of_the_answer(call: Any, kind: str, way: str, outcome: str, style: str) -> None:
+    """What comes before and after the messages, where named; asyncio's server does not show what goes before."""
+    with tracing(*GRPC) as spans, serving(style) as server:
+        call(server, kind, way, outcome)
+    spans.wait(2)
+    everything = {"rpc.response.metadata.initial": ("yes",), "rpc.response.metadata.trailing": ("[REDACTED]",)}
+    assert answer_of(spans.one(SpanKind.CLIENT)) == everything
+    seen = everything if style == "threads" else {"rpc.response.metadata.trailing": ("[REDACTED]",)}
+    assert answer_of(spans.one(SpanKind.SERVER)) == seen
+
+
+def answer_of(span: Any) -> dict[str, Any]:
+    """A span's attributes that are metadata of the answer."""
+    return {name: value for name, value in span.attributes.items() if name.startswith("rpc.response.metadata.")}
 
 
 @pytest.mark.parametrize(

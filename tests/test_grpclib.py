@@ -42,6 +42,14 @@ class Service:
         if request.value == "metadata":
             await stream.send_message(Text(value=str([k for k in stream.metadata if k.startswith("x-")])))
             return
+        if request.value == "answer":
+            await stream.send_initial_metadata(metadata={"x-first": "1"})
+            await stream.send_message(request)
+            await stream.send_trailing_metadata(metadata=[("x-last", "2"), ("x-last", "3"), ("authorization", "hush")])
+            return
+        if request.value == "refuse":
+            await stream.send_trailing_metadata(status=Status.NOT_FOUND, metadata={"x-last": "2"})
+            return
         if request.value == "reset":
             await stream.cancel()
             return
@@ -107,6 +115,8 @@ metadata = {"x-b": "1", "x-a": "2"}
 CALLS = {
     "unary": lambda c: unary(c, metadata=metadata),
     "metadata": lambda c: unary(c, "metadata", metadata=metadata),
+    "answer": lambda c: unary(c, "answer"),
+    "refuse": lambda c: unary(c, "refuse"),
     "own traceparent": lambda c: unary(c, metadata=[("traceparent", "00-" + "1" * 32 + "-" + "2" * 16 + "-01")]),
     "many": lambda c: many(c, "a"),
     "collect": lambda c: StreamUnaryMethod(c, "/pkg.Service/Collect", Text, Text)(texts("a", "b")),
@@ -247,6 +257,28 @@ def test_the_context_is_the_handlers(run: Runner) -> None:
             chain.append(by_id[chain[-1].parent_id])
         chains.append([span.kind for span in chain])
     assert max(chains, key=len) == [SERVER, CLIENT, SERVER, CLIENT]
+
+
+@pytest.mark.slow
+def test_metadata_of_the_answer(run: Runner) -> None:
+    """What comes before and after the messages, or in place of them, where it is named and on both ends."""
+    start = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
+    named: dict[str, str | None] = dict.fromkeys(
+        (f"{start}CLIENT_RESPONSE", f"{start}SERVER_RESPONSE"), "x-first,x-last,authorization"
+    )
+    program = run.program(PROGRAM)
+    done = run.traced(PYTHON, program, "answer", "refuse", env=named)
+    assert done.out == run.plain(PYTHON, program, "answer", "refuse").out
+    answer = {"x-first": ["1"], "x-last": ["2", "3"], "authorization": ["[REDACTED]"]}
+    for kind in (CLIENT, SERVER):
+        spans = sorted((span for span in done.spans if span.kind == kind), key=lambda span: span.start)
+        assert [metadata_of(span) for span in spans] == [answer, {"x-last": ["2"]}]
+
+
+def metadata_of(span: Any) -> dict[str, Any]:
+    """The metadata of the answer that a span has as attributes."""
+    start = "rpc.response.metadata."
+    return {name.removeprefix(start): value for name, value in span.attributes.items() if name.startswith(start)}
 
 
 @pytest.mark.slow

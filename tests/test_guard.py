@@ -24,10 +24,8 @@ def test_an_error_is_swallowed_and_said_once(capfd: pytest.CaptureFixture[str]) 
     for error in (ValueError("first\nline"), ValueError("second"), KeyError("key"), ValueError("third")):
         with guarded("the weather report"):
             raise error
-    assert capfd.readouterr().err == (
-        "tracerun: internal error in the weather report: ValueError: first; the program is not affected\n"
-        "tracerun: internal error in the weather report: KeyError: 'key'; the program is not affected\n"
-    )
+    line = "tracerun: internal error in the weather report: {}; the program is not affected [internal-error]"
+    assert capfd.readouterr().err.splitlines() == [line.format("ValueError: first"), line.format("KeyError: 'key'")]
     assert guard._State.errors == {
         ("the weather report", "ValueError"): 3,
         ("the weather report", "KeyError"): 1,
@@ -103,8 +101,8 @@ def test_at_the_very_end_nothing_is_said(monkeypatch: pytest.MonkeyPatch, capfd:
 
 def test_one_line_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     """Line breaks, escapes and stray surrogates in what we quote do not break the line."""
-    guard.say("a\nb\x1b[31m\udc80 für")
-    assert capfd.readouterr().err == "tracerun: a\\nb\\x1b[31m\\udc80 für\n"
+    guard.say("a\nb\x1b[31m\udc80 für", "c\rd", slug="some-slug")
+    assert capfd.readouterr().err == "tracerun: a\\nb\\x1b[31m\\udc80 für [some-slug]\ntracerun: c\\rd\n"
 
 
 # Opens a file, which gets the lowest free descriptor, and makes tracerun say something.

@@ -252,7 +252,7 @@ def test_a_failing_hook_on_a_nameless_object(hooked: Hooked, monkeypatch: pytest
 def test_a_failing_hook_costs_only_itself(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
     """The import succeeds, and the other hooks of the same module are called."""
     monkeypatch.setattr(guard._State, "raise_errors", False)
-    monkeypatch.setattr(guard, "say", hooked.calls.append)
+    monkeypatch.setattr(guard, "say", lambda line, *_, slug: hooked.calls.append(f"{line} [{slug}]"))
     monkeypatch.setattr(guard._State, "errors", {})
     hooked.write("unlucky_module.py", "")
     hooked.hook("unlucky_module", lambda _: 1 / 0)

@@ -71,6 +71,11 @@ GET = {
     "httpr": "import httpr, sys\nr = httpr.get(sys.argv[1])\nprint(r.status_code, r.text)",
     "httpr async": "import asyncio, httpr, sys\n\nasync def main():\n    async with httpr.AsyncClient() as client:\n"
     "        r = await client.get(sys.argv[1])\n        print(r.status_code, r.text)\n\nasyncio.run(main())",
+    "pyqwest": "import pyqwest, sys\nr = pyqwest.SyncClient().get(sys.argv[1])\nprint(r.status, r.text())",
+    # A process that ends right after an answer is aborted by pyqwest's threads now and then, traced or not.
+    "pyqwest async": "import asyncio, pyqwest, sys\n\nasync def main():\n"
+    "    r = await pyqwest.Client().get(sys.argv[1])\n    print(r.status, r.text())\n    await asyncio.sleep(0.2)\n\n"
+    "asyncio.run(main())",
     "httpx": "import httpx, sys\nr = httpx.get(sys.argv[1])\nprint(r.status_code, r.text)",
     "httpx async": "import asyncio, httpx, sys\n\nasync def main():\n    async with httpx.AsyncClient() as client:\n"
     "        r = await client.get(sys.argv[1])\n        print(r.status_code, r.text)\n\nasyncio.run(main())",

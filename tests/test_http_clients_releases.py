@@ -32,6 +32,8 @@ OLDEST = {
     "aiosonic": ("aiosonic==0.21.0",),
     "primp": ("primp==0.8.0",),
     "primp function": ("primp==0.8.0",),
+    "pyqwest": ("pyqwest==0.5.1",),
+    "pyqwest async": ("pyqwest==0.5.1",),
     "httpr": ("httpr==0.2.2",),
     "httpr async": ("httpr==0.2.2",),
 }
@@ -96,9 +98,8 @@ def test_niquests(run: Runner, web: Any, environments: Environments, packages: t
     assert {span.scope for span in spans} == {"tracerun.urllib3"}
 
 
-@pytest.mark.slow
-def test_urllib3_future_beside_urllib3(run: Runner, web: Any, environments: Environments) -> None:
-    """Where urllib3 is itself, niquests' urllib3-future is traced under its own name."""
+def with_both(environments: Environments) -> str:
+    """The interpreter of an environment where urllib3 is itself, beside urllib3-future."""
     packages = ("niquests==3.10.0", "urllib3-future==2.11.906", "idna")
     python = environments.python(CURRENT, *packages)
     back = [
@@ -114,7 +115,13 @@ def test_urllib3_future_beside_urllib3(run: Runner, web: Any, environments: Envi
         "urllib3==2.2.3",
     ]
     subprocess.run(back, check=True, capture_output=True)
-    spans = one_call(run, web, python, NIQUESTS, 2)
+    return python
+
+
+@pytest.mark.slow
+def test_urllib3_future_beside_urllib3(run: Runner, web: Any, environments: Environments) -> None:
+    """Where urllib3 is itself, niquests' urllib3-future is traced under its own name."""
+    spans = one_call(run, web, with_both(environments), NIQUESTS, 2)
     assert {span.scope for span in spans} == {"tracerun.urllib3_future"}
 
 
@@ -152,19 +159,38 @@ def test_multiplexed_requests_of_niquests(run: Runner, port: int, environments: 
 
 
 PYQWEST = (
-    "import asyncio, pyqwest, sys\nr = pyqwest.SyncClient().get(sys.argv[1])\nprint(r.status, r.text())\n\n"
-    "async def main():\n    r = await pyqwest.Client().get(sys.argv[1])\n    print(r.status, r.text())\n\n"
-    "asyncio.run(main())"
+    "import httpx, pyqwest.httpx, sys\nfrom opentelemetry import trace\n\n"
+    "with trace.get_tracer('shop').start_as_current_span('work'):\n"
+    "    with pyqwest.SyncClient().stream('GET', sys.argv[1]) as r:\n        print(r.status, b''.join(r.content))\n"
+    "    print(pyqwest.get_default_sync_transport().execute_sync(pyqwest.SyncRequest('GET', sys.argv[1])).status)\n"
+    "    over = pyqwest.httpx.PyqwestTransport(pyqwest.get_default_sync_transport())\n"
+    "    with httpx.Client(transport=over) as client:\n"
+    "        print(client.get(sys.argv[1]).text)\n"
 )
 
 
 def test_pyqwest_traces_itself(run: Runner, web: Any) -> None:
-    """The spans that pyqwest makes through OpenTelemetry's API are in the trace, one for each request."""
-    done = run.traced(PYTHON, run.program(PYQWEST), f"{web.url}/200")
-    assert (done.status, done.out) == (0, "200 body of /200\n" * 2), done
-    assert [(span.scope, span.kind, span.name) for span in done.spans] == [("pyqwest", CLIENT, "GET")] * 2
-    sent = [seen["traceparent"] for seen in web.seen]
-    assert sent == [f"00-{span.trace_id}-{span.span_id}-01" for span in done.spans]
+    """Every way to call it is traced once, also by httpx over it, as the tracer has it that pyqwest is given."""
+    program = run.program(PYQWEST)
+    plain = run.plain(PYTHON, program, f"{web.url}/404?token=hush")
+    done = run.traced(PYTHON, program, f"{web.url}/404?token=hush")
+    assert plain.status == 0, plain
+    assert (done.status, done.out) == (0, plain.out), done
+    *spans, work = done.spans
+    assert [span.scope for span in spans] == ["tracerun.pyqwest"] * 2 + ["tracerun.httpx"]
+    for span in spans:
+        assert (span.kind, span.name, span.status, span.parent_id) == (CLIENT, "GET", ERROR, work.span_id)
+        assert span.attributes["url.full"] == f"{web.url}/404?token=REDACTED"
+        assert (span.attributes["http.response.status_code"], span.attributes["error.type"]) == (404, "404")
+    sent = [seen["traceparent"] for seen in web.seen[3:]]
+    assert sent == [f"00-{span.trace_id}-{span.span_id}-01" for span in spans]
     listed = run.command(TRACERUN, "--list-instrumentations", PYTHON, env={"COLUMNS": "200"}).out
     (row,) = (line for line in listed.splitlines() if line.startswith("pyqwest "))
     assert "traced (traces itself" in row
+
+
+def test_pyqwest_disabled(run: Runner, web: Any) -> None:
+    """What is disabled makes no spans by itself either."""
+    done = run.traced(PYTHON, run.program(GET["pyqwest"]), f"{web.url}/200", flags=("--disable", "pyqwest"))
+    assert (done.status, done.out, len(done.spans)) == (0, "200 body of /200\n", 0), done
+    assert "traceparent" not in web.seen[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PYTHON, TRACERUN, Runner
+from tests.conftest import PYTHON, TRACED, TRACERUN, Runner
 from tracerun import __version__
+from tracerun.agent import boot
+from tracerun.injection import FOLDER
+from tracerun.instrumentation.catalog import CATALOG
 
 # Prints what a program can see of how it was started.
 WORLD = """
@@ -21,7 +25,6 @@ spec = globals().get("__spec__")
 print(sys.argv, sys.orig_argv, sys.path, sys.flags, sys.warnoptions, sys._xoptions, sys.executable, sys.prefix)
 print(__name__, spec and (spec.name, spec.origin), sorted(os.listdir()), sys.stdin and sys.stdin.read())
 """
-TRACED = "'tracerun.agent.exits' in sys.modules"
 OTHER_VERSIONS = sorted(Path("~/.pyenv/versions").expanduser().glob("3.1[0-9]*/bin/python"))
 
 
@@ -258,14 +261,15 @@ def test_commands_that_cannot_be_run(run: Runner, words: list[str], status: int,
     run.program("", "package/__main__.py")
     executable(run, "#!/nosuch/interpreter\n", "strange")
     done = run.traced(*words)
-    assert (done.status, done.out, done.err) == (status, "", f"tracerun: {line}\n")
+    slug = {126: "not-executable", 127: "command-not-found"}[status]
+    assert (done.status, done.out, done.err) == (status, "", f"tracerun: {line} [{slug}]\n")
 
 
 def test_found_but_not_executable(run: Runner) -> None:
     """A file on PATH without the permission to execute it is 126, as in a shell."""
     run.program("", "bin/tool")
     done = run.traced("tool", env={"PATH": f"{run.folder}/bin"})
-    assert (done.status, done.err) == (126, "tracerun: tool is not executable\n")
+    assert (done.status, done.err) == (126, "tracerun: tool is not executable [not-executable]\n")
 
 
 def test_help(run: Runner) -> None:
@@ -284,7 +288,8 @@ def test_help(run: Runner) -> None:
 def test_output_that_cannot_be_written(run: Runner, words: list[str]) -> None:
     """A full disk is one line and status 1; a reader that has gone is no news."""
     full = run.plain("sh", "-c", f"{shlex.join([TRACERUN, *words])} > /dev/full")
-    assert (full.status, full.err) == (1, "tracerun: the output cannot be written: No space left on device\n")
+    line = "the output cannot be written: No space left on device [output-not-written]"
+    assert (full.status, full.err) == (1, f"tracerun: {line}\n")
     gone = run.plain("sh", "-c", f"{shlex.join([TRACERUN, *words])} | true")
     assert gone.err == ""
 
@@ -477,50 +482,116 @@ def test_a_broken_pyproject_without_our_table(run: Runner) -> None:
     assert run.traced(PYTHON, "-c", "print('started')").out == "started\n"
 
 
+# As a program is started that has no setting at all.
+UNSET: dict[str, str | None] = dict.fromkeys(("TRACERUN_DIR", "TRACERUN_EXPORTER", "TRACERUN_RAISE_ERRORS"))
+
+
 def loaded(run: Runner, *words: str) -> set[str]:
     """The modules that an interpreter imports."""
-    err = run.command(PYTHON, "-X", "importtime", *words).err
+    err = run.command(PYTHON, "-X", "importtime", *words, env=UNSET).err
     return {line.rpartition("|")[2].strip() for line in err.splitlines() if line.startswith("import time:")}
 
 
 def test_what_the_launcher_imports(run: Runner) -> None:
     """Without options the launcher is a bare interpreter with a handful of modules; no click, nothing heavy."""
     cli = {f"tracerun.cli{name}" for name in ("", ".execute", ".isolation", ".launch")}
-    shared = {f"tracerun{name}" for name in ("", ".errors", ".injection", ".interpreter", ".settings", ".values")}
+    shared = {f"tracerun{name}" for name in ("", ".environment", ".errors", ".injection", ".interpreter")}
     extra = loaded(run, TRACERUN, "true") - loaded(run, "-c", "pass")
-    assert extra == cli | shared | {"__future__", "errno"}
+    assert extra == cli | shared | {"errno"}
     with_options = loaded(run, TRACERUN, "-n", "shop", "true")
     assert "click" in with_options
     assert not {name.partition(".")[0] for name in with_options} & {"rich", "opentelemetry", "importlib_metadata"}
 
 
-def modules(run: Runner, *words: str, **options: Any) -> set[str]:
-    """The modules that a program finds loaded at its first line."""
-    return set(run.command(*words, PYTHON, "-c", "import sys; print(*sys.modules)", **options).out.split())
+def modules(run: Runner, *words: str, code: str = "", **options: Any) -> set[str]:
+    """The modules that a program finds loaded, at its first line or after some code of its own."""
+    code = f"import sys; {code or 'pass'}; print(*sys.modules)"
+    return set(run.command(*words, PYTHON, "-c", code, **options).out.split())
 
 
 def test_what_the_program_finds_loaded(run: Runner) -> None:
-    """A traced `python -c pass` has a written list of modules more than plain, and nothing of OpenTelemetry."""
+    """A traced `python -c pass` has six modules more than plain; with settings a few more; nothing of OpenTelemetry."""
     plain = modules(run)
-    own = (
-        "agent",
-        "agent.boot",
-        "agent.dispositions",
-        "agent.forks",
-        "agent.exits",
-        "agent.guard",
-        "agent.hooks",
-        "agent.libraries",
-        "agent.threads",
-        "settings",
-        "values",
-    )
-    expected = {"tracerun", "tracerun.instrumentation", "tracerun.instrumentation.catalog"}
-    assert modules(run, TRACERUN) - plain == expected | {f"tracerun.{name}" for name in own}
+    first = {"tracerun", "tracerun.environment"} | {
+        f"tracerun.agent{name}" for name in ("", ".boot", ".guard", ".hooks")
+    }
+    assert modules(run, TRACERUN, env=UNSET) - plain == first
+    set_up = {"tracerun.agent.configuring", "tracerun.settings", "tracerun.values"}
+    assert modules(run, TRACERUN) - plain == first | set_up
     assert plain <= modules(run, TRACERUN)
-    assert not {"ssl", "threading", "asyncio", "logging", "typing", "signal", "opentelemetry"} & (
-        modules(run, TRACERUN) - plain
-    )
+
+
+def test_what_the_first_import_loads(run: Runner) -> None:
+    """The hooks come with the program's first import; it finds nothing loaded that it has not imported itself."""
+    code = "import colorsys"
+    plain = modules(run, code=code)
+    extra = modules(run, TRACERUN, code=code, env=UNSET) - plain
+    assert {name for name in extra if not name.startswith("tracerun")} == set()
+    later = ("arming", "dispositions", "exits", "forks", "libraries", "shadows", "threads")
+    catalog = {"tracerun.instrumentation", "tracerun.instrumentation.catalog", "tracerun.settings", "tracerun.values"}
+    start = modules(run, TRACERUN, env=UNSET) - modules(run)
+    assert extra == start | catalog | {f"tracerun.agent.{name}" for name in later}
+
+
+# What the API and the SDK bring with them, beyond what Flask has loaded.
+SDKS_OWN = "_posixsubprocess concurrent concurrent.futures concurrent.futures._base fcntl signal subprocess"
+OPENTELEMETRY = """attributes baggage context environment_variables metrics propagate propagators sdk semconv trace util
+version"""
+
+
+def test_what_an_application_loads(run: Runner) -> None:
+    """Making a Flask application loads the API, the SDK's half for traces, and nothing that sends anything."""
+    code = "import flask; flask.Flask('a')"
+    extra = modules(run, TRACERUN, code=code, env=UNSET) - modules(run, code=code)
+    others = {name for name in extra if name.partition(".")[0] not in ("opentelemetry", "tracerun")}
+    assert others - {"typing_extensions"} <= set(SDKS_OWN.split())
+    parts = {name.split(".")[1] for name in extra if name.startswith("opentelemetry.")}
+    assert parts == set(OPENTELEMETRY.split())
+    assert not {name for name in extra if name.startswith(("opentelemetry.sdk.metrics", "opentelemetry.sdk._logs"))}
+    assert len([name for name in extra if name.startswith("tracerun.")]) <= 60
+
+
+def instructions(run: Runner, *words: str, **env: str | None) -> int:
+    """What an interpreter executes, by valgrind's count; it is the same at every run."""
+    counting = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
+    done = run.command(*counting, PYTHON, *words, env={**UNSET, "PYTHONHASHSEED": "0", **env})
+    (line,) = [line for line in done.err.splitlines() if "Collected :" in line]
+    return int(line.rpartition(":")[2])
+
+
+# The launcher up to its exec, at which valgrind would forget what it has counted.
+LAUNCHER = """
+import os, sys
+os.execve = lambda *_: os._exit(0)
+sys.argv = ["tracerun", sys.executable, "-c", "pass"]
+from tracerun.cli.launch import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+def test_instructions_of_a_start(run: Runner) -> None:
+    """The launcher costs a bare interpreter, and the agent a seventh of one: together 2.2 times plain, at the most."""
+    instructions(run, "-c", LAUNCHER)  # writes the .pyc files
+    plain = instructions(run, "-c", "pass")
+    traced = instructions(run, "-c", "pass", PYTHONPATH=FOLDER, TRACERUN_PID="1", TRACERUN_RUN="1")
+    launcher = instructions(run, "-c", LAUNCHER)
+    assert traced < 1.15 * plain
+    assert traced + launcher < 2.2 * plain
+
+
+def test_libraries_loaded_before_us(run: Runner, web: Any, tmp_path: Path) -> None:
+    """What a .pth file has imported is traced too: the program's own import of it may be no import any more."""
+    subprocess.run([PYTHON, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
+    packages = next((tmp_path / "env").glob("lib/python3*/site-packages"))
+    (packages / "early.pth").write_text("import urllib.request\n")
+    code = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])"
+    done = run.traced(str(tmp_path / "env" / "bin" / "python"), "-c", code, web.url)
+    assert (done.status, done.theirs, len(done.spans)) == (0, "", 1)
+    # The list of those whose import somebody waits for.
+    known = {name.partition(".")[0] for library in CATALOG for name in library.modules} & sys.stdlib_module_names
+    assert known | {"multiprocessing"} == boot.PYTHONS_OWN
 
 
 def test_the_environment_of_the_program(run: Runner) -> None:

@@ -113,6 +113,7 @@ CLIENTS = {
     "    curl.setopt(pycurl.WRITEDATA, io.BytesIO())\n    curl.perform()\n    curl.close()",
     "curl_cffi": "import curl_cffi.requests\ndef get(url, headers): curl_cffi.requests.get(url, headers=headers)",
     "primp": "import primp\ndef get(url, headers): primp.Client().get(url, headers=headers)",
+    "pyqwest": "import pyqwest\ndef get(url, headers): pyqwest.SyncClient().get(url, headers)",
     "httpr": "import httpr\ndef get(url, headers): httpr.Client().get(url, headers=headers)",
     "aiosonic": "import aiosonic, asyncio\nasync def go(url, headers):\n    client = aiosonic.HTTPClient()\n"
     "    await client.get(url, headers=headers)\ndef get(url, headers): asyncio.run(go(url, headers))",

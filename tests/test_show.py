@@ -558,7 +558,8 @@ def refused(capsys: pytest.CaptureFixture[str], folder: Path, which: str = "last
     assert captured.out == ""
     [message] = captured.err.splitlines()
     assert message.startswith("tracerun: ")
-    return message
+    assert message.endswith(" [no-trace]")
+    return message.removesuffix(" [no-trace]")
 
 
 @pytest.mark.parametrize("which", ["last", "4bf9"])

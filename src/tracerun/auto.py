@@ -11,8 +11,9 @@ import os
 
 from tracerun.agent import guard
 from tracerun.agent.boot import Process, boot
+from tracerun.environment import environment
 from tracerun.injection import FOLDER, add_folder, mark
-from tracerun.settings import Settings, environment
+from tracerun.settings import Settings
 
 
 def _start() -> None:
@@ -21,7 +22,8 @@ def _start() -> None:
     env = environment()
     settings = Settings.from_env()
     if settings.off:
-        guard.say(f"nothing is traced: {settings.off}")
+        if not Process.booted:  # else it was said at the start
+            guard.say(f"nothing is traced: {settings.off}", slug="switched-off")
         return
     mark(env)
     if settings.site:  # in a child of a traced program: where the launcher has OpenTelemetry
@@ -29,7 +31,7 @@ def _start() -> None:
     if settings.children != "none" and os.path.isdir(FOLDER):  # in a frozen program or an archive there is none
         add_folder(env)
     Process.booted = False  # in a child of a traced program, boot may have been here, and passed it over
-    boot(FOLDER)
+    boot(FOLDER, at_once=True)
     with guard.guarded("tracerun.auto"):
         from tracerun.agent.libraries import activate_servers  # noqa: PLC0415 - boot decides whether it is needed
 

@@ -1,17 +1,20 @@
 """What the launcher refuses or fails at: one class, from which the exit code and the message follow."""
 
-from __future__ import annotations
-
 import sys
 
-from tracerun.values import printable
+from tracerun import printable
 
 
-def say(line: str) -> None:
-    """Writes one line of ours to stderr, if the launcher has one and it can be written to."""
+def say(line: str, *, slug: str) -> None:
+    """Writes one line of ours to stderr, if the launcher has one and it can be written to.
+
+    Args:
+        line: What there is to say.
+        slug: Names the message in docs/messages.md; shown at the end of the line.
+    """
     try:
         if sys.stderr is not None:
-            sys.stderr.write(f"tracerun: {printable(line)}\n")
+            sys.stderr.write(f"tracerun: {printable(line)} [{slug}]\n")
     except OSError:  # there is nobody to tell, and the program is to start all the same
         pass
 

@@ -3,8 +3,6 @@
 Used by the launcher for the program, and by ``tracerun.auto`` for the program's children.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 
@@ -18,13 +16,13 @@ FOLDER = os.path.join(PACKAGE, "agent", "path")
 NEEDED = (os.path.join("opentelemetry", "sdk"), "typing_extensions.py")
 
 
-def inject(env: MutableMapping[str, str]) -> None:
+def inject(env: "MutableMapping[str, str]") -> None:
     """Has every Python that inherits this environment start the agent, as a new run."""
     add_folder(env)
     mark(env)
 
 
-def add_folder(env: MutableMapping[str, str]) -> None:
+def add_folder(env: "MutableMapping[str, str]") -> None:
     """Puts our folder in front of PYTHONPATH, once."""
     # An unset or empty PYTHONPATH has no entries; one that ends in a separator has the current folder as its last.
     before = [entry for entry in [env.get("PYTHONPATH", "")] if entry]
@@ -33,7 +31,7 @@ def add_folder(env: MutableMapping[str, str]) -> None:
     env["PYTHONPATH"] = os.pathsep.join([FOLDER, *before])
 
 
-def mark(env: MutableMapping[str, str]) -> None:
+def mark(env: "MutableMapping[str, str]") -> None:
     """Makes this process, and what it becomes by exec, the target of a new run."""
     env["TRACERUN_PID"], env["TRACERUN_RUN"] = new_run()
     env.pop("TRACERUN_TARGET", None)

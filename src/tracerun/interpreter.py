@@ -3,8 +3,6 @@
 Source: CPython, Python/getopt.c and "Command line and environment".
 """
 
-from __future__ import annotations
-
 import os
 
 _PREFIXES = ("python", "pypy")

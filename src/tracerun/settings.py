@@ -1,7 +1,7 @@
 """Every setting once: flag, variable, pyproject key, default, allowed values, secret or not.
 
-The only reader of the environment, in the launcher and in the target. In the target this module is on
-the start-up path, so it imports nothing but ``os`` and parses only what is set.
+Its text comes from ``environment``. Where something is set this module is on the target's start-up path, so it
+imports nothing of the standard library, and parses only what is set.
 
 Source: OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter
 Configuration"; ``TRACERUN_*`` exists only for what has no standard name.
@@ -9,13 +9,12 @@ Configuration"; ``TRACERUN_*`` exists only for what has no standard name.
 
 from __future__ import annotations
 
-import os
-
 from tracerun import values as parse
+from tracerun.environment import default_state_directory, environment
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing would cost every traced start-up
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, MutableMapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Generic, TypeVar, overload
 
     T = TypeVar("T")
@@ -172,8 +171,8 @@ class Settings:
         "TRACERUN_EXIT_TIMEOUT", parse.seconds, 2.0, flag="--exit-timeout", metavar="SECONDS",
         help="Budget for all flushing at exit. [2]",
     )  # fmt: skip
-    report = Setting[bool](
-        "TRACERUN_REPORT", parse.boolean, False, flag="--report", help="Say at the end what became of the spans."
+    report = Setting["bool | str"](
+        "TRACERUN_REPORT", parse.report, False, flag="--report", help="Say at the end what was traced. [or a FILE]"
     )
     also_file = Setting[bool](
         "TRACERUN_ALSO_FILE", parse.boolean, False, flag="--also-file", help="Keep the spans in files too."
@@ -181,13 +180,15 @@ class Settings:
     strict = Setting[bool](
         "TRACERUN_STRICT", parse.boolean, False, flag="--strict", help="Refuse to start where a setting is wrong."
     )
+    debug = Setting[bool](
+        "TRACERUN_DEBUG", parse.boolean, False, flag="--debug", help="Say each decision as it is taken."
+    )
 
     directory = Setting[str](
         "TRACERUN_DIR", parse.folder, "", help="Folder of the span files; $XDG_STATE_HOME/tracerun by default."
     )
     enabled = Setting[bool]("TRACERUN_ENABLED", parse.boolean, True, help="false: run the program untraced.")
     sdk_disabled = Setting[bool]("OTEL_SDK_DISABLED", parse.boolean, False, help="true: run the program untraced.")
-    debug = Setting[bool]("TRACERUN_DEBUG", parse.boolean, False, help="Show the traceback of an internal error.")
     raise_errors = Setting[bool](
         "TRACERUN_RAISE_ERRORS", parse.boolean, False, help="For tracerun's own tests: an internal error is raised."
     )
@@ -337,7 +338,7 @@ class Settings:
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
         """The settings of an environment, this process's own by default. Never raises for a wrong value."""
         settings = cls()
-        env = os.environ if env is None else env
+        env = environment() if env is None else env
         get = env.get
         for setting in TABLE:
             found = [(variable, (get(variable) or "").strip()) for variable in setting.variables]
@@ -440,43 +441,6 @@ def _instead(setting: Setting[Any]) -> str:
 
 
 TABLE: tuple[Setting[Any], ...] = tuple(value for value in vars(Settings).values() if isinstance(value, Setting))
-
-
-def default_state_directory() -> str:
-    """``$XDG_STATE_HOME/tracerun`` (XDG Base Directory Specification); empty where no home is known."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(base):  # the XDG specification: a relative path is to be ignored
-        home = os.path.expanduser("~")
-        if not os.path.isabs(home):
-            return ""
-        base = os.path.join(home, ".local", "state")
-    return os.path.join(base, "tracerun")
-
-
-def environment() -> MutableMapping[str, str]:
-    """This process's environment, for the few places that hand it on or mark it for child processes."""
-    return os.environ
-
-
-def search_path() -> str:
-    """``PATH``, or what the system searches without it."""
-    return os.environ.get("PATH", os.defpath)
-
-
-class hidden:  # noqa: N801 - used like contextlib's functions; that module is not loaded at start-up
-    """Hides variables while a block runs, for imports that raise or scan where one of them is set."""
-
-    __slots__ = ("kept", "variables")
-
-    def __init__(self, variables: list[str]) -> None:
-        self.variables = variables
-        self.kept: dict[str, str] = {}
-
-    def __enter__(self) -> None:
-        self.kept = {name: os.environ.pop(name) for name in self.variables if name in os.environ}
-
-    def __exit__(self, *_: object) -> None:
-        os.environ.update(self.kept)
 
 
 def flagged() -> Iterator[Setting[Any]]:

@@ -31,11 +31,6 @@ _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
 
 
-def printable(line: str) -> str:
-    """A text on one line, as a terminal can show it: values that we quote may hold line breaks and escapes."""
-    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-
-
 def text(value: str) -> str:
     """Any text."""
     return value
@@ -64,6 +59,15 @@ def boolean(value: str) -> bool:
     if lowered not in _TRUE + _FALSE:
         raise ValueError("allowed: true, false")
     return lowered in _TRUE
+
+
+def report(value: str) -> bool | str:
+    """``true``, ``false``, or a file: a name without a dot or a slash is rather a misspelt word."""
+    if value.lower() in _TRUE + _FALSE:
+        return boolean(value)
+    if "." not in value and os.sep not in value:
+        raise ValueError("allowed: true, false, or a file for JSON such as ./report.json")
+    return path(value)
 
 
 def choice(*allowed: str) -> Callable[[str], str]:

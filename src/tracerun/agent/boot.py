@@ -1,64 +1,95 @@
-"""Start-up in the target: what must stand before the program's first line, in order.
+"""Start-up in the target: what must stand before the program's first line, and no more.
 
-Imports nothing that the interpreter has not loaded anyway, but for tracerun's own few modules; no
+That is what is wrong with the settings (``agent.configuring``), where there are any, and a finder, which waits for
+the program's first import; what can be traced, and what is to be seen to at the end, is loaded then
+(``agent.arming``). Imports nothing that the interpreter has not loaded anyway, but for tracerun's own few modules; no
 OpenTelemetry module is touched before a library is used that can be traced.
 """
 
-from __future__ import annotations
-
 import os
 import sys
+import time
 
 from tracerun.agent import guard, hooks
-from tracerun.settings import Settings, environment
+from tracerun.environment import environment, is_configured
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable
 
-WRONG_USAGE = 2
+    from tracerun.settings import Settings
+
+# Those of Python's own modules whose import somebody waits for.
+PYTHONS_OWN = frozenset(("http", "multiprocessing", "urllib", "wsgiref"))
+_OURS = frozenset(("tracerun", "sitecustomize", "usercustomize"))
+# Needed early by us, not by the interpreter.
+_NEEDED = ("__future__", "atexit")
 
 
 class Process:
     """What this process knows of itself once it has booted.
 
     Attributes:
-        settings: Of this process.
+        settings: Of this process; there from the start where anything is set, else once the process is armed.
         is_target: Whether this is the program that was launched, not a child of it.
         booted: Whether boot has been here.
         traced: Whether it has started anything.
+        pid: Its id; a fork of it has another.
+        began: When boot came, by the monotonic clock.
+        seconds: How long start-up took.
+        finish: Flushes at the end, once the process is armed; the program may have taken the module away by then.
     """
 
-    settings: Settings
+    settings: "Settings"
     is_target: bool = False
     booted: bool = False
     traced: bool = False
+    pid: int = 0
+    began: float = 0.0
+    seconds: float = 0.0
+    finish: "Callable[[], None] | None" = None
 
 
-def boot(folder: str) -> None:
+class _unseen:  # noqa: N801 - used like contextlib's functions; that module is not loaded at start-up
+    """The program's own import of what we need early is the first, as its finders see it."""
+
+    __slots__ = ("before", "began")
+
+    def __enter__(self) -> None:
+        self.began = time.monotonic()
+        self.before = [name for name in _NEEDED if name in sys.modules]
+
+    def __exit__(self, *_: object) -> None:
+        for name in _NEEDED:
+            if name not in self.before:
+                sys.modules.pop(name, None)
+        Process.seconds += time.monotonic() - self.began
+
+
+def boot(folder: str, *, at_once: bool = False) -> None:
     """Starts the agent, once in a process.
 
     Args:
         folder: The injected folder, as it stands in PYTHONPATH.
+        at_once: Whether to arm now, for a program that has begun.
     """
     if Process.booted:
         return
     Process.booted = True
-    env = environment()
-    settings = Process.settings = Settings.from_env()
-    guard.configure(raise_errors=settings.raise_errors, debug=settings.debug)
-    with guard.guarded("start-up"):
-        if not _is_followed(settings):
-            return
-        Process.is_target = _is_target(settings)
-        if Process.is_target and not settings.run:
-            _begin_run(env, settings)
-        _mark_for_children(env, settings, folder)
-        if settings.off:
-            return
-        _say_what_is_wrong(settings)
-        _arm(settings)
-        Process.traced = True
+    Process.pid, Process.began = os.getpid(), time.monotonic()
+    guard.begin()
+    with _unseen(), guard.guarded("start-up"):
+        env = environment()
+        # A run that nobody has begun: what starts us was pasted, and there was no launcher.
+        if is_configured(env) or "TRACERUN_RUN" not in env:
+            from tracerun.agent import configuring  # noqa: PLC0415 - where something is set only
+
+            Process.traced = configuring.configure(folder)
+            at_once = at_once or (Process.traced and Process.settings.root_span)
+        else:
+            _take_defaults()
+        if Process.traced:
+            _wait(at_once=at_once or any(map(_may_matter, tuple(sys.modules))))
 
 
 def identity() -> str:
@@ -66,68 +97,55 @@ def identity() -> str:
     return f"{sys.version_info[0]}.{sys.version_info[1]}:{sys.prefix}"
 
 
-def _is_target(settings: Settings) -> bool:
-    """The launcher's own process, across every exec; else (behind a shell, say) the first Python below it."""
-    return settings.launcher_pid == os.getpid() or not settings.target
-
-
-def _is_followed(settings: Settings) -> bool:
-    """Whether this process is to be traced, by the setting ``children``."""
-    if _is_target(settings) or settings.children == "all":
-        return True
-    return settings.children == "same" and settings.target == identity()
-
-
-def _begin_run(env: MutableMapping[str, str], settings: Settings) -> None:
-    """Makes this process the target of a run of its own: what starts us was pasted, and no launcher was there."""
-    from tracerun.injection import new_run  # noqa: PLC0415 - the launcher has done it, mostly
-
-    env["TRACERUN_PID"], env["TRACERUN_RUN"] = new_run()
-    settings.values["run"] = env["TRACERUN_RUN"]
-
-
-def _mark_for_children(env: MutableMapping[str, str], settings: Settings, folder: str) -> None:
-    if settings.children == "none":
-        rest = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry != folder]
-        if any(rest):
-            env["PYTHONPATH"] = os.pathsep.join(rest)
-        else:
-            env.pop("PYTHONPATH", None)
-    elif not settings.target or Process.is_target:
+def _take_defaults() -> None:
+    """As ``configuring.configure`` where nothing is set."""
+    env = environment()
+    target = env.get("TRACERUN_TARGET", "")
+    Process.is_target = not target or env.get("TRACERUN_PID") == str(Process.pid)
+    Process.traced = Process.is_target or target == identity()
+    if Process.is_target:
         env["TRACERUN_TARGET"] = identity()
 
 
-def _say_what_is_wrong(settings: Settings) -> None:
-    """Each wrong value once, in the target only: its children have the same environment."""
-    if not Process.is_target:
-        return
-    problems = settings.problems
-    if settings.only or settings.disable:
-        from tracerun.agent import names, shadows  # noqa: PLC0415 - only where libraries are named
-
-        with shadows.out_of_the_way():
-            problems = problems + names.unknown_instrumentations(settings)
-    if settings.strict:
-        from tracerun.agent.names import unknown_names  # noqa: PLC0415 - looks into installed packages
-
-        problems = problems + unknown_names(settings)
-    for problem in problems:
-        guard.say(problem)
-    if settings.strict and problems:
-        guard.say("not started, because of --strict (TRACERUN_STRICT)")
-        os._exit(WRONG_USAGE)  # sys.exit() would become "Fatal Python error: init_import_site"
-    if settings.exporter == ("none",):
-        guard.say("nothing is exported: the exporter is none (--exporter, OTEL_TRACES_EXPORTER)")
+def _may_matter(name: str) -> bool:
+    """Whether a module that is loaded already, by a .pth file, may be one that somebody waits for."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return top in PYTHONS_OWN
+    return top not in _OURS and not top.startswith("_")
 
 
-def _arm(settings: Settings) -> None:
-    """From here on: libraries are patched as they are imported, and spans are flushed at the end."""
-    from tracerun.agent import exits, libraries  # noqa: PLC0415 - not needed in a process that is not traced
+def _wait(*, at_once: bool) -> None:
+    """Has everything armed at the program's first import; registered first, our end comes last of all."""
+    import atexit  # noqa: PLC0415 - not before it is clear that this process is traced
 
+    atexit.register(_at_exit)
     hooks.install()
-    libraries.watch(settings)
-    exits.arm(settings)
-    if settings.root_span and Process.is_target:
-        from tracerun.agent import root_span  # noqa: PLC0415 - only where asked for; it loads the SDK
+    if at_once:
+        _arm()
+    else:
+        hooks.FINDER.before_first = _arm
 
-        root_span.begin()
+
+def _arm() -> None:
+    with _unseen():
+        from tracerun.agent import shadows  # noqa: PLC0415 - not before the program's first import
+
+        with shadows.out_of_the_way():  # the program's folder is on sys.path by now
+            from tracerun.agent import arming  # noqa: PLC0415 - as above
+
+            arming.arm()
+
+
+def _at_exit() -> None:
+    with guard.guarded("the flush at exit"):
+        if Process.finish is not None:
+            Process.finish()
+    if hasattr(Process, "settings") or guard.stderr_is_terminal():
+        with guard.guarded("the line at the end of the run"):
+            from tracerun.agent import shadows  # noqa: PLC0415 - not needed before
+
+            with shadows.out_of_the_way():
+                from tracerun.agent import farewell  # noqa: PLC0415 - as above
+
+                farewell.say_goodbye()

@@ -18,8 +18,8 @@ from tracerun.agent import hooks
 from tracerun.agent.ambient import fields_for_child
 from tracerun.agent.guard import guarded
 from tracerun.agent.prepared import KEY
+from tracerun.environment import environment
 from tracerun.instrumentation.patching import argument, with_argument
-from tracerun.settings import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,15 +1,14 @@
 """How the process ends: normal exit, exception, Ctrl-C, SIGTERM, SIGHUP; and the line at the end of a run.
 
 What has ended is flushed within one budget; the program dies by the same signal or with the same status.
-The signals are armed at boot, on the main thread, through ``_signal`` (importing ``signal`` would cost
-modules), only over the default disposition, and so that the program never sees them. When they come to us at
-all is a matter of ``agent.dispositions``.
+The signals are armed at the program's first import, on the main thread, through ``_signal`` (that import may be
+``signal``'s), only over the default disposition, and so that the program never sees them. When they come to us at all
+is a matter of ``agent.dispositions``.
 """
 
 from __future__ import annotations
 
 import _signal
-import atexit
 import os
 import sys
 
@@ -44,8 +43,7 @@ _Flush.endings = []
 
 
 def arm(settings: Settings) -> None:
-    """Called at boot: the exits that a process can observe lead through us."""
-    atexit.register(_at_exit)
+    """The signals lead through us from now on."""
     if settings.exporter != ("none",) and dispositions.arm(SIGNALS, _on_signal):
         _hide_from_program()
 
@@ -143,20 +141,11 @@ def _die() -> None:
     dispositions.die(number)
 
 
-def _at_exit() -> None:
-    with guard.guarded("the flush at exit"):
-        finish()
-    with guard.guarded("the line at the end of the run"):
-        from tracerun.agent import farewell, shadows  # noqa: PLC0415 - not needed before
-
-        with shadows.out_of_the_way():
-            farewell.say_goodbye()
-
-
 def finish() -> None:
     """Flushes what has ended within the exit budget. A Ctrl-C meanwhile ends the flush at once, quietly."""
     if _Flush.under_way:  # systemd sends SIGHUP right after SIGTERM; a flush within a flush would wait for itself
         return
+    guard.debug("the process comes to its end")
     if _Flush.pipeline is not None:
         _Flush.under_way = True
         for end in _Flush.endings:

@@ -14,19 +14,32 @@ if TYPE_CHECKING:
 
 # Files of other processes of this run are counted up to this size; more would delay the program's end.
 MOST_COUNTED = 8 * 1024 * 1024
+# Messages after which it has been said why there are no spans.
+SAID_BEFORE = ("report", "sampler-off", "all-disabled", "no-folder", "opentelemetry-misfit", "own-provider")
 
 
 def say_goodbye() -> None:
     """The lines at the end of the process; those for a person only on a terminal and by the target alone."""
+    if not Process.traced:  # or the program has taken our modules away, and this one has been loaded anew
+        return
+    if not hasattr(Process, "settings"):  # the program has imported nothing
+        from tracerun.settings import Settings  # noqa: PLC0415 - not needed before
+
+        Process.settings = Settings.from_env()
     sdk = sys.modules.get("tracerun.agent.sdk")
     pipeline = sdk.State.pipeline if sdk is not None else None
+    if pipeline is None and Process.settings.report:
+        from tracerun.export import report  # noqa: PLC0415 - only where asked for
+
+        report.tell(None)
     if not Process.is_target or not guard.stderr_is_terminal() or Process.settings.exporter == ("none",):
         return
     folder, traces, spans = _kept(pipeline)
     if spans:
-        guard.say(f"{_count(traces, 'trace')}, {_count(spans, 'span')}; to see the last one: {_show(folder)}")
-    elif pipeline is None or not pipeline.ended:
-        guard.say(f"nothing was traced: {_why_nothing()}")
+        kept = f"{_count(traces, 'trace')}, {_count(spans, 'span')}"
+        guard.say(f"{kept}; to see the last one: {_show(folder)}", slug="traces-kept")
+    elif (pipeline is None or not pipeline.ended) and not any(map(guard.has_said, SAID_BEFORE)):
+        guard.say(f"nothing was traced: {why_nothing()}", slug="nothing-traced")
 
 
 def _kept(pipeline: Any) -> tuple[str, int, int]:
@@ -74,13 +87,19 @@ def _show(folder: str) -> str:
     )
 
 
-def _why_nothing() -> str:
+def why_nothing() -> str:
+    """Why no span was made."""
     from tracerun.agent import libraries  # noqa: PLC0415 - at exit only
 
+    if Process.settings.exporter == ("none",):
+        return "the exporter is none"
     used = libraries.used()
     for watched in used:
         if watched.state in (libraries.CONFLICT, libraries.FAILED):
             return f"{watched.library.name}: {watched.reason}"
+    called = [watched.library.name for watched in used if watched.state == libraries.TRACED]
+    if called:
+        return f"calls of {', '.join(called)} were made or served, but none was sampled, or all were left out"
     if used:
         names = ", ".join(dict.fromkeys(watched.library.name for watched in used))
         return f"{names} was imported, but no call was made or served"

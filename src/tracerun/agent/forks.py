@@ -30,7 +30,7 @@ class _Loading:
     The lock is held for a few statements only, never while anything waits: whoever loads has other locks.
     """
 
-    lock = RLock()
+    lock: Any = RLock()
     threads: list[int]
     originals: dict[str, Callable[..., Any]]
 

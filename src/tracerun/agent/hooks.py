@@ -9,11 +9,9 @@ wrapt's hooks do the same for 60 ms of imports (asyncio, importlib.metadata); th
 Source: PEP 451.
 """
 
-from __future__ import annotations
-
 import sys
 
-from tracerun.agent.guard import guarded
+from tracerun.agent.guard import debug, guarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,25 +22,28 @@ if TYPE_CHECKING:
 
     Callback = Callable[[ModuleType], None]
 
+# Whose imports the interpreter itself makes before the program's first line.
+SITES_OWN = ("sitecustomize", "usercustomize")
+
 
 class Loader:
     """Stands in a spec for the module's real loader until the module's code runs, then calls back."""
 
-    def __init__(self, spec: ModuleSpec, callbacks: list[Callback]) -> None:
+    def __init__(self, spec: "ModuleSpec", callbacks: "list[Callback]") -> None:
         self._tracerun = (spec, spec.loader, callbacks)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> "Any":
         spec, loader, _ = self._tracerun
         if name == "get_code":  # who asks for the code runs it himself, as `python -m` does: we step aside
             spec.loader = loader
         return getattr(loader, name)
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
         """What the real loader makes (extension modules are made here)."""
         create = getattr(self._tracerun[1], "create_module", None)
         return None if create is None else create(spec)
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: "ModuleType") -> None:
         """Puts the real loader back, lets it run the module's code, and calls back."""
         spec, loader, callbacks = self._tracerun
         assert loader is not None  # noqa: S101 - the finder wraps no spec without one
@@ -60,12 +61,17 @@ class Finder:
 
     def __init__(self) -> None:
         self.waiting: dict[str, list[Callback]] = {}
+        self.before_first: Callable[[], None] | None = None
         self.before_first_package: Callable[[str], None] | None = None
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+        self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         """The spec that the finders after this one give, with our loader in it where somebody waits."""
+        if self.before_first is not None and name not in SITES_OWN:
+            begin, self.before_first = self.before_first, None
+            with guarded("start-up"):
+                begin()
         if self.before_first_package is not None and path is None and _is_package(name):
             then, self.before_first_package = self.before_first_package, None
             with guarded("the search for instrumentation packages"):
@@ -78,7 +84,9 @@ class Finder:
             spec.loader = Loader(spec, callbacks)  # type: ignore[assignment]
         return spec
 
-    def _spec_of_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+    def _spec_of_others(
+        self, name: str, path: "Sequence[str] | None", target: "ModuleType | None"
+    ) -> "ModuleSpec | None":
         finders = list(sys.meta_path)
         # Those that stand before this one were asked, and have found nothing.
         ours = next((at for at, finder in enumerate(finders) if finder is self), -1)
@@ -96,7 +104,7 @@ class Finder:
 
 def _is_package(name: str) -> bool:
     """Whether a module is none of the standard library's, nor one that the interpreter itself looks for."""
-    return name not in sys.stdlib_module_names and name not in ("sitecustomize", "usercustomize")
+    return name not in sys.stdlib_module_names and name not in SITES_OWN
 
 
 FINDER = Finder()
@@ -108,7 +116,7 @@ def install() -> None:
         sys.meta_path.insert(0, FINDER)
 
 
-def when_imported(name: str, callback: Callback) -> None:
+def when_imported(name: str, callback: "Callback") -> None:
     """Calls back after each run of a module's code (a reload is one more); now, where it has run already."""
     FINDER.waiting.setdefault(name, []).append(callback)
     if has_run(name):
@@ -121,19 +129,20 @@ def has_run(name: str) -> bool:
     return module is not None and not _is_importing(module)
 
 
-def forget(name: str, callback: Callback) -> None:
+def forget(name: str, callback: "Callback") -> None:
     """Takes a callback back."""
     callbacks = FINDER.waiting.get(name, [])
     if callback in callbacks:
         callbacks.remove(callback)
 
 
-def call(name: str, callbacks: list[Callback], module: ModuleType) -> None:
+def call(name: str, callbacks: "list[Callback]", module: "ModuleType") -> None:
     """Calls each; one that fails costs only itself."""
+    debug("{} has been imported; callbacks: {}", name, len(callbacks))
     for callback in list(callbacks):
         with guarded(f"the import hook of {name}"):
             callback(module)
 
 
-def _is_importing(module: ModuleType) -> bool:
+def _is_importing(module: "ModuleType") -> bool:
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))

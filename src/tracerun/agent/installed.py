@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from tracerun.instrumentation.catalog import Library
 
 
-def conflict(library: Library) -> str:
+def version(library: Library) -> str:
+    """The version of a library that is imported; empty where it is Python's own or cannot be told."""
+    return version_of(library.modules[0].partition(".")[0], library.distribution) if library.distribution else ""
+
+
+def conflict(library: Library, found: str) -> str:
     """Why this version of a library is not traced: found and supported; empty where it is."""
-    if not library.distribution:
-        return ""
-    found = version_of(library.modules[0].partition(".")[0], library.distribution)
     if not found:
         return ""  # no version to be found is no reason to give up: most such are working copies
     if not outside(found, library.minimum, library.below):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from tracerun.agent import dispositions, forks, guard, hooks
-from tracerun.agent.threads import RLock
+from tracerun.agent.threads import RLock, monotonic
 from tracerun.instrumentation.catalog import CATALOG
 
 TYPE_CHECKING = False
@@ -49,14 +49,17 @@ class Watched:
         library: Its record in the catalogue.
         state: One of the words above.
         reason: Why, where the state needs a reason.
+        version: The one that is imported, once that was looked at.
+        at: When it came into its state, by the monotonic clock; 0 at the start.
     """
 
-    __slots__ = ("active", "library", "originals", "patches", "reason", "state", "wrapped")
+    __slots__ = ("active", "at", "library", "originals", "patches", "reason", "state", "version", "wrapped")
 
     def __init__(self, library: Library) -> None:
         self.library = library
         self.state = WAITING
-        self.reason = ""
+        self.reason = self.version = ""
+        self.at = 0.0
         self.active = False
         self.originals: dict[tuple[Any, str], Any] = {}
         # What stands in each place for the original now: a trampoline, then the wrapper.
@@ -72,7 +75,8 @@ class Watched:
                 if target.partition(":")[0] == module.__name__:
                     self._put(target, factory)
             return
-        self.state = HOOKED
+        self.state, self.at = HOOKED, monotonic()
+        guard.debug("{} is to be patched at its first call", self.library.name)
         dispositions.prepare()
         for closed in self.library.opened:
             if closed.partition(":")[0] == module.__name__:
@@ -149,10 +153,11 @@ class Watched:
     def _patch(self) -> None:
         from tracerun.agent import installed, sdk, shadows  # noqa: PLC0415 - the SDK is loaded here, and not before
 
-        conflict = installed.conflict(self.library)
+        self.version = installed.version(self.library)
+        conflict = installed.conflict(self.library, self.version)
         if conflict:
             self.state, self.reason = CONFLICT, conflict
-            guard.say(f"{self.library.name} is not traced: {conflict}")
+            guard.say(f"{self.library.name} is not traced: {conflict}", slug="version-conflict")
             return
         if not sdk.ready():
             self.state, self.reason = FAILED, "the OpenTelemetry SDK could not be set up"
@@ -167,7 +172,8 @@ class Watched:
             if module in sys.modules or module not in self.library.modules:
                 self._put(target, factory)
         self.restore(only_trampolines=True)
-        self.state = TRACED
+        self.state, self.at = TRACED, monotonic()
+        guard.debug("{} {} is patched: {}", self.library.name, self.version, ", ".join(self.patches))
 
     def restore(self, *, only_trampolines: bool = False) -> None:
         """Puts back what was there before us, or what was under the trampolines that no wrapper has replaced."""
@@ -201,6 +207,7 @@ def watch(settings: Settings) -> None:
         reason = why_disabled(watched.library.name, settings)
         if reason:
             watched.state, watched.reason = DISABLED, reason
+            guard.debug("{} is left out: {}", watched.library.name, reason)
             continue
         for module in watched.library.modules:
             hooks.when_imported(module, watched.on_import)
@@ -295,4 +302,15 @@ def used() -> list[Watched]:
         watched
         for watched in WATCHED
         if watched.state not in (WAITING, DISABLED) and (watched.library.distribution or watched.state != HOOKED)
+    ]
+
+
+def left_out() -> list[Watched]:
+    """The libraries that the program has imported and that are not to be traced."""
+    return [
+        watched
+        for watched in WATCHED
+        if watched.state == DISABLED
+        and watched.library.distribution
+        and any(map(hooks.has_run, watched.library.modules))
     ]

@@ -76,14 +76,25 @@ def unknown_to_sdk(settings: Settings) -> list[str]:
 def unknown_instrumentations(settings: Settings) -> list[str]:
     """One line for each name of a library that neither tracerun nor an installed package knows."""
     asked = [("TRACERUN_ONLY", settings.only), ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", settings.disable)]
+    known = _known_instrumentations([name for _, names in asked for name in names])
+    return [_unknown_library(variable, name, known) for variable, names in asked for name in names if name not in known]
+
+
+def wants_none(settings: Settings) -> bool:
+    """Whether ``--only`` and ``--disable`` leave no library at all."""
+    wanted = [name for name in settings.only if name not in settings.disable]
+    return "*" in settings.disable or bool(settings.only and not set(wanted) & _known_instrumentations(wanted))
+
+
+def _known_instrumentations(names: list[str]) -> set[str]:
+    """Of libraries; those of installed packages are looked for where one of the names is not in the catalogue."""
     ours = {library.name for library in CATALOG} | {"*"}
-    if all(name in ours for _, names in asked for name in names):
-        return []
+    if ours.issuperset(names):
+        return ours
     from tracerun import entrypoints  # noqa: PLC0415 - for names off the catalogue only
     from tracerun.instrumentation.upstream import TRIGGERS  # noqa: PLC0415 - as above
 
-    known = ours.union(TRIGGERS, (found.name for found in entrypoints.instrumentors(list(sys.path), set())))
-    return [_unknown_library(variable, name, known) for variable, names in asked for name in names if name not in known]
+    return ours.union(TRIGGERS, (found.name for found in entrypoints.instrumentors(list(sys.path), set())))
 
 
 def _unknown_library(variable: str, name: str, known: set[str]) -> str:

@@ -83,7 +83,7 @@ def _reason(instrumentor: Any) -> str:
 def _say_once(line: str) -> None:
     if line not in _SAID:
         _SAID.add(line)
-        guard.say(line)
+        guard.say(line, slug="left-to-program")
 
 
 def _libraries(instrumentor: Any) -> list[Watched]:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationInfo
 
-from tracerun.agent import guard
+from tracerun.agent import guard, shadows
 from tracerun.agent.ambient import Ambient, with_parent
 from tracerun.agent.resource import of_process
 from tracerun.agent.threads import allocate_lock
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tracerun.settings import Settings
 
 
+_PYQWEST = "pyqwest"
 _getpid = os.getpid
 # From 1.44 on the SDK gives a forked child's provider a new resource itself.
 HANDLES_FORKS = hasattr(TracerProvider, "_handle_fork")
@@ -68,6 +69,22 @@ class PrivateIdGenerator(IdGenerator):
         self._bits = Random(os.urandom(16)).getrandbits  # noqa: S311 - ids, not secrets
 
 
+class CountingIdGenerator(PrivateIdGenerator):
+    """Knows how many spans this process has begun, sampled or not: each asks for an id."""
+
+    started = 0
+
+    def generate_span_id(self) -> int:
+        """The same, counted."""
+        self.started += 1
+        return super().generate_span_id()
+
+    def reseed(self) -> None:
+        """The same; a forked process has begun none."""
+        super().reseed()
+        self.started = 0
+
+
 class SwitchableTracer(Tracer):
     """A tracer of ours that hands over to the program's provider, once it has set one."""
 
@@ -85,16 +102,16 @@ class SwitchableTracer(Tracer):
         start = super().start_span if self.successor is None else self.successor.start_span
         current = get_current() if context is None else context
         if EXCLUDED_KEY in current:
-            return _no_span(current)
-        return start(name, _placed(current, kind), kind, *args, **kwargs)
+            return no_span(current)
+        return start(name, placed(current, kind), kind, *args, **kwargs)
 
 
-def _no_span(context: Context) -> trace.Span:
+def no_span(context: Context) -> trace.Span:
     """What stands for a span where all is left out."""
     return trace.NonRecordingSpan(trace.get_current_span(context).get_span_context())
 
 
-def _placed(context: Context, kind: trace.SpanKind) -> Context:
+def placed(context: Context, kind: trace.SpanKind) -> Context:
     """A new span's context, with the parent that this process has for spans without one."""
     if Ambient.span is None or kind is trace.SpanKind.SERVER:
         return context
@@ -115,8 +132,8 @@ def _place_spans_of_others() -> None:
     ) -> trace.Span:
         current = get_current() if context is None else context
         if EXCLUDED_KEY in current:
-            return _no_span(current)
-        return original(self, name, _placed(current, kind), kind, *args, **kwargs)
+            return no_span(current)
+        return original(self, name, placed(current, kind), kind, *args, **kwargs)
 
     if not hasattr(original, "__wrapped__"):
         Tracer.start_span = update_wrapper(start_span, original)  # type: ignore[method-assign]
@@ -142,8 +159,32 @@ def _without_warnings(method: Any) -> Any:
 _get_tracer = _without_warnings(TracerProvider.get_tracer)
 
 
+def _pyqwest_tracer() -> trace.Tracer:
+    """The tracer of a library that traces itself, and knows nothing of what is not to be in a span."""
+    from tracerun.agent import libraries  # noqa: PLC0415 - which has loaded this module
+
+    (watched,) = (watched for watched in libraries.WATCHED if watched.library.name == _PYQWEST)
+    if watched.state == libraries.DISABLED:
+        return trace.NoOpTracer()
+    with shadows.out_of_the_way():
+        from tracerun.instrumentation.pyqwest import PyqwestTracer  # noqa: PLC0415 - only where it is used
+    return PyqwestTracer()
+
+
+def _switchable(_: str) -> type[SwitchableTracer]:
+    return SwitchableTracer
+
+
 class OurProvider(TracerProvider):
-    """The SDK's provider, with tracers that can be switched over and a resource that is right after a fork."""
+    """The SDK's provider, with tracers that can be switched over and a resource that is right after a fork.
+
+    Attributes:
+        kind_of_tracer: Gives the class of the tracers of a scope, by its name.
+        on_processor: Called where a processor is added.
+    """
+
+    kind_of_tracer: Callable[[str], type[SwitchableTracer]] = staticmethod(_switchable)
+    on_processor: Callable[[], None] | None = None
 
     def __init__(self, **options: Any) -> None:
         self._given: dict[InstrumentationScope, Tracer] = {}
@@ -156,12 +197,20 @@ class OurProvider(TracerProvider):
         successor = _Global.successor
         if successor is not None:
             return successor.get_tracer(*args, **kwargs)
+        if _PYQWEST in (*args[:1], kwargs.get("instrumenting_module_name")):
+            return _pyqwest_tracer()
         tracer: trace.Tracer = _get_tracer(self, *args, **kwargs)
         if type(tracer) is not Tracer:
             return tracer
-        tracer.__class__ = SwitchableTracer
+        tracer.__class__ = self.kind_of_tracer(tracer._instrumentation_scope.name)
         # Releases before 1.41 make a new tracer at each call.
         return self._given.setdefault(tracer._instrumentation_scope, tracer)
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        """As the SDK's."""
+        super().add_span_processor(span_processor)
+        if self.on_processor is not None:
+            self.on_processor()
 
     def _handle_fork(self) -> None:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - loaded by now
@@ -205,7 +254,20 @@ class _Global:
     successor: trace.TracerProvider | None = None
 
 
-def install(*, sampler: Sampler, resource: Resource, processor: SpanProcessor, after_fork: Callable[[], None]) -> None:
+def started() -> int | None:
+    """How many spans have begun in this process, where that is counted."""
+    ours = _Global.provider
+    return getattr(ours.id_generator, "started", None) if ours is not None and _Global.successor is None else None
+
+
+def install(
+    *,
+    sampler: Sampler,
+    resource: Resource,
+    processor: SpanProcessor,
+    after_fork: Callable[[], None],
+    counting: bool = False,
+) -> OurProvider | None:
     """Makes the provider and sets it globally, so that the program's ``set_tracer_provider`` still works once.
 
     Args:
@@ -213,22 +275,27 @@ def install(*, sampler: Sampler, resource: Resource, processor: SpanProcessor, a
         resource: Of the provider.
         processor: Gets every span.
         after_fork: What else a child has to do that was forked past Python.
+        counting: Whether all spans that begin are counted, for the report.
+
+    Returns:
+        The provider, where it is the global one.
     """
-    provider = OurProvider(
-        sampler=sampler, resource=resource, shutdown_on_exit=False, id_generator=PrivateIdGenerator()
-    )
+    ids = CountingIdGenerator() if counting else PrivateIdGenerator()
+    provider = OurProvider(sampler=sampler, resource=resource, shutdown_on_exit=False, id_generator=ids)
     provider.add_span_processor(processor)
     provider.watch_unseen_forks(after_fork)
     if trace._TRACER_PROVIDER is not None:
         # The program was first (a sitecustomize, say): its provider stays, and ours stands aside.
         _Global.successor = trace._TRACER_PROVIDER
         _place_spans_of_others()
-        guard.say("the program has a tracer provider of its own; spans go where that one sends them")
-        return
+        line = "the program has a tracer provider of its own; spans go where that one sends them"
+        guard.say(line, slug="own-provider")
+        return None
     _Global.provider = provider
     # Not through set_tracer_provider: that one can be called only once, and the call is the program's.
     trace._TRACER_PROVIDER = provider
     _watch_for_successor()
+    return provider
 
 
 def _watch_for_successor() -> None:
@@ -242,7 +309,8 @@ def _watch_for_successor() -> None:
                 _Global.successor = current
                 _place_spans_of_others()
                 ours.hand_over(current)
-                guard.say("the program has set a tracer provider of its own; spans go where that one sends them")
+                line = "the program has set a tracer provider of its own; spans go where that one sends them"
+                guard.say(line, slug="own-provider")
 
     trace._set_tracer_provider = set_tracer_provider
 

@@ -9,8 +9,8 @@ import sys
 
 from tracerun.agent import exits, forks, guard, packages, shadows
 from tracerun.agent.boot import Process
-from tracerun.agent.threads import RLock
-from tracerun.settings import hidden
+from tracerun.agent.threads import RLock, monotonic
+from tracerun.environment import hidden
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,17 +27,19 @@ _LOCK = RLock()
 
 
 class State:
-    """How far the set-up is, and what it made."""
+    """How far the set-up is, what it made, and how long it took."""
 
     phase = NOT_YET
     pipeline: Pipeline | None = None
+    seconds: float | None = None
 
 
 def give_up() -> None:
     """In a forked child whose parent was half-way through the set-up: modules that it needs can never be loaded."""
     if State.phase == UNDER_WAY:
         State.phase = IMPOSSIBLE
-        guard.say("this child process is not traced: it was forked while another thread was loading the SDK")
+        line = "this child process is not traced: it was forked while another thread was loading the SDK"
+        guard.say(line, slug="child-not-loading")
 
 
 def ready() -> bool:
@@ -50,12 +52,13 @@ def ready() -> bool:
     if State.phase in (NOT_YET, UNDER_WAY) and not sys.is_finalizing() and _LOCK.acquire(timeout=SET_UP_TIMEOUT):
         try:
             if State.phase == NOT_YET:
-                State.phase = UNDER_WAY
+                State.phase, began = UNDER_WAY, monotonic()
                 with forks.loading(), guard.guarded(SET_UP), shadows.out_of_the_way():
                     State.phase = READY if _set_up(Process.settings) else IMPOSSIBLE
                 if State.phase == UNDER_WAY:
                     State.phase = IMPOSSIBLE
-                first = State.phase == READY
+                first, State.seconds = State.phase == READY, monotonic() - began
+                guard.debug("the set-up of the SDK has come to its end in {:.3f} s: {}", State.seconds, State.phase)
         finally:
             _LOCK.release()
     if first:
@@ -73,9 +76,11 @@ def _set_up(settings: Settings) -> bool:
             releases.load(settings)
         except releases.Unfit as why:
             if Process.is_target:
-                guard.say(f"nothing is traced: {why}")
+                guard.say(f"nothing is traced: {why}", slug="opentelemetry-misfit")
             return False
         _make_provider(settings)
+    guard.debug("service {}, sampler {}", State.pipeline and State.pipeline.service, settings.sampler)
+    guard.debug("propagators: {}", ", ".join(settings.propagators))
     if "OTEL_PROPAGATORS" in settings.raw and not settings.config_file:
         from opentelemetry.propagate import set_global_textmap  # noqa: PLC0415 - loaded by now
 
@@ -91,7 +96,7 @@ def _prepare_context(settings: Settings) -> None:
 
     for line in configuration.apply(settings):
         if Process.is_target:
-            guard.say(line)
+            guard.say(line, slug="wrong-setting")
     ambient.inherit(settings)
     carrying.install()
     child_processes.install()
@@ -105,7 +110,7 @@ def _unknown_to_sdk(settings: Settings) -> list[str]:
 
     lines = names.unknown_to_sdk(settings)
     for line in lines:
-        guard.say(line)
+        guard.say(line, slug="unknown-name")
     return [line.partition(":")[0] for line in lines]
 
 
@@ -117,16 +122,25 @@ def _make_provider(settings: Settings) -> None:
     State.pipeline = pipeline.start(settings, is_target=Process.is_target)
     exits.flush_at_the_end(State.pipeline)
     resource, processor = attributes(settings), State.pipeline.processor
+    State.pipeline.service = str(resource.attributes.get("service.name", ""))
     asked = settings.asks_for_official_setup
     if asked:
         try:
             provider.configure_officially(settings, processor, resource)
         except Exception as error:  # noqa: BLE001 - packages' code; any failure of it means our own set-up
-            guard.say(f"{', '.join(asked)}: {guard.first_line(error)}; left out, traces are set up without")
+            line = f"{', '.join(asked)}: {guard.first_line(error)}; left out, traces are set up without"
+            guard.say(line, slug="official-setup-failed")
         else:
             return
     sampler, after_fork = _sampler(settings), State.pipeline.start_over
-    provider.install(sampler=sampler, resource=resource, processor=processor, after_fork=after_fork)
+    counting = bool(settings.report)
+    ours = provider.install(
+        sampler=sampler, resource=resource, processor=processor, after_fork=after_fork, counting=counting
+    )
+    if ours is not None:
+        from tracerun.agent import lean  # noqa: PLC0415 - builds on the SDK's span
+
+        lean.install(ours, State.pipeline, settings)
 
 
 def _sampler(settings: Settings) -> Sampler:
@@ -143,7 +157,7 @@ def _sampler(settings: Settings) -> Sampler:
         factory = names.load(names.SAMPLER_GROUP, name)
         made = factory(argument or None)
     except Exception as error:  # noqa: BLE001 - a package's code; any failure of it means the default sampler
-        guard.say(_why("OTEL_TRACES_SAMPLER", name, names.SAMPLER_GROUP, error))
+        guard.say(_why("OTEL_TRACES_SAMPLER", name, names.SAMPLER_GROUP, error), slug="unknown-name")
         return sampling.DEFAULT_ON
     return made if isinstance(made, sampling.Sampler) else sampling.DEFAULT_ON
 
@@ -165,7 +179,7 @@ def _propagator(settings: Settings) -> TextMapPropagator:
             try:
                 made.append(names.load(names.PROPAGATOR_GROUP, name)())
             except Exception as error:  # noqa: BLE001 - a package's code; the other propagators go on
-                guard.say(_why("OTEL_PROPAGATORS", name, names.PROPAGATOR_GROUP, error))
+                guard.say(_why("OTEL_PROPAGATORS", name, names.PROPAGATOR_GROUP, error), slug="unknown-name")
     return CompositePropagator([] if "none" in settings.propagators else made)
 
 

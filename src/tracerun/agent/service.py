@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from tracerun.environment import environment
 from tracerun.interpreter import options
-from tracerun.settings import environment
 
 # Commands that run an application given as module[:attribute] or as a path.
 SERVERS = ("uvicorn", "gunicorn", "hypercorn", "granian", "daphne", "fastapi", "waitress-serve", "waitress")

@@ -5,8 +5,6 @@ and the name in ``sys.modules`` is the program's again afterwards, so that its f
 us, and not for us.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from _frozen_importlib_external import PathFinder
@@ -48,9 +46,9 @@ class _Finder:
     def find_spec(
         self,
         name: str,
-        path: Sequence[str] | None = None,
-        target: ModuleType | None = None,  # noqa: ARG002 - the protocol's arguments (PEP 451)
-    ) -> ModuleSpec | None:
+        path: "Sequence[str] | None" = None,
+        target: "ModuleType | None" = None,  # noqa: ARG002 - the protocol's arguments (PEP 451)
+    ) -> "ModuleSpec | None":
         """The library's spec where the program has a module of that name in front of it."""
         if path is None and name in sys.stdlib_module_names and get_ident() == self._thread:
             found = PathFinder.find_spec(name)

@@ -13,6 +13,7 @@ from _thread import get_ident
 from tracerun import entrypoints
 from tracerun.agent import guard, hooks, patience
 from tracerun.agent.boot import Process
+from tracerun.agent.threads import monotonic
 from tracerun.instrumentation.catalog import CATALOG
 from tracerun.instrumentation.upstream import TRIGGERS, has_nothing_to_give, is_ours
 
@@ -39,13 +40,17 @@ class Activation:
     Attributes:
         found: The entry point.
         state: One of the words above.
+        why: Why it is left out, where that was said.
+        at: When it was activated, by the monotonic clock.
     """
 
-    __slots__ = ("found", "state")
+    __slots__ = ("at", "found", "state", "why")
 
     def __init__(self, found: Instrumentor) -> None:
         self.found = found
         self.state = WAITING
+        self.why = ""
+        self.at = 0.0
 
     def on_import(self, module: ModuleType) -> None:
         """The library's code has run."""
@@ -64,18 +69,23 @@ class Activation:
             return
         self.state = LEFT_OUT
         if patience.call(self._try):
-            self._say(f"has not come to its end within {patience.LIMIT:g} s; the program goes on without it")
+            what = f"has not come to its end within {patience.LIMIT:g} s; the program goes on without it"
+            self.why = what
+            guard.say(f"{self} {what}", slug="instrumentation-slow")
 
     def _try(self) -> None:
         try:
             self._instrument()
         except Unfit as why:
-            self._say(f"is left out: {why}")
+            self.why = str(why)
+            guard.say(f"{self} is left out: {why}", slug="instrumentation-left-out")
         except BaseException as error:  # noqa: BLE001 - also what would end the program, or this thread silently
-            self._say(f"failed ({type(error).__name__}: {guard.first_line(error)}); the program is not affected")
+            what = f"failed ({type(error).__name__}: {guard.first_line(error)}); the program is not affected"
+            self.why = what
+            guard.say(f"{self} {what}", slug="instrumentation-failed")
 
-    def _say(self, what: str) -> None:
-        guard.say(f"the instrumentation {self.found.name} of {self.found.package} {what}")
+    def __str__(self) -> str:
+        return f"the instrumentation {self.found.name} of {self.found.package}"
 
     def _instrument(self) -> None:
         from tracerun.agent import shadows  # noqa: PLC0415 - as above
@@ -94,7 +104,8 @@ class Activation:
                 instrumentor.instrument(skip_dep_check=True)
             finally:
                 ACTIVATING.discard(get_ident())
-        self.state = ACTIVE
+        self.state, self.at = ACTIVE, monotonic()
+        guard.debug("{} is active", self)
 
 
 ACTIVATIONS: list[Activation] = []
@@ -115,9 +126,16 @@ def wait_for(found: list[Instrumentor], first: str) -> None:
             triggers = _triggers(instrumentor)
             if triggers is None or not _is_wanted(instrumentor):
                 activation.state = LEFT_OUT
+                guard.debug("{} is not activated: {}", activation, _why_not(triggers, instrumentor))
                 continue
             for trigger in triggers:
                 hooks.when_imported(first if trigger in sys.modules and first else trigger, activation.on_import)
+
+
+def _why_not(triggers: Iterable[str] | None, found: Instrumentor) -> str:
+    if triggers is None:
+        return "its library is not installed"
+    return "tracerun traces its library itself" if is_ours(found, CATALOG) else "not wanted by the settings"
 
 
 def activate_the_rest() -> None:

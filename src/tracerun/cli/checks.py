@@ -44,7 +44,7 @@ def _encoded(pair: str, flag: str) -> str:
 
 def _header(given: str, flag: str) -> str:
     """``NAME=VALUE`` with ``@FILE`` and ``env:VAR`` read; the value is never part of a message."""
-    from tracerun.settings import environment  # noqa: PLC0415 - for one option only
+    from tracerun.environment import environment  # noqa: PLC0415 - for one option only
 
     name, equals, value = given.partition("=")
     if not equals or not name.strip():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,13 +13,17 @@ from tracerun import __version__
 from tracerun.cli import checks, pyproject
 from tracerun.cli.execute import execute
 from tracerun.cli.launch import nearest_table
+from tracerun.environment import environment
 from tracerun.errors import WrongUsage, say
-from tracerun.settings import Setting, Settings, environment, flagged
+from tracerun.settings import Setting, Settings, flagged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import NoReturn
 
+    from click.shell_completion import CompletionItem
+
+INSTEAD = "Instead of running COMMAND (--format json goes with --check, --list-instrumentations and --status):"
 EPILOG = """Settings come from options, then variables, then [tool.tracerun] in pyproject.toml, then the default.
 Nothing after COMMAND is read. Example: tracerun -n shop -e http://localhost:4318 python app.py"""
 
@@ -27,24 +32,45 @@ class Command(click.Command):
     """A command that prints its help on one screen."""
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Options with the variable beside each."""
+        """Settings with the variable beside each; then the commands, two in a line."""
         formatter.width = 110
         formatter.write("Usage: tracerun [OPTIONS] COMMAND [ARGS]...\n")
         formatter.write("Runs a Python program unchanged and traces its HTTP and gRPC calls.\n\n")
-        rows = [row for row in map(_row, self.get_params(ctx)) if row]
-        first = max(len(row[0]) for row in rows)
-        second = max(len(row[1]) for row in rows)
-        for option, variable, text in rows:
-            formatter.write(f"  {option:<{first}}  {variable:<{second}}  {text}".rstrip() + "\n")
+        shown = [option for option in self.get_params(ctx) if isinstance(option, click.Option) and not option.hidden]
+        settings = [option for option in shown if option.name in VARIABLES]
+        _write(formatter, [(_names(option), VARIABLES[option.name or ""], option.help or "") for option in settings])
+        formatter.write(f"{INSTEAD}\n")
+        others = [(_names(option), option.help or "") for option in shown if option not in settings]
+        half = (len(others) + 1) // 2
+        pairs = zip_longest(others[:half], others[half:], fillvalue=("", ""))
+        _write(formatter, [(*left, *right) for left, right in pairs])
         formatter.write("\n" + EPILOG + "\n")
 
 
-def _row(parameter: click.Parameter) -> tuple[str, str, str] | None:
-    if not isinstance(parameter, click.Option) or parameter.hidden:
-        return None
-    names = ", ".join((*parameter.opts, *parameter.secondary_opts))
-    metavar = f" {parameter.metavar}" if parameter.metavar and not parameter.is_flag else ""
-    return names + metavar, VARIABLES.get(parameter.name or "", ""), parameter.help or ""
+def _write(formatter: click.HelpFormatter, rows: list[tuple[str, ...]]) -> None:
+    """Rows of as many cells each, in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        formatter.write(f"  {'  '.join(cells)}".rstrip() + "\n")
+
+
+def _names(option: click.Option) -> str:
+    names = ", ".join((*option.opts, *option.secondary_opts))
+    return names + (f" {option.metavar}" if option.metavar and not option.is_flag else "")
+
+
+def _values(_: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """For a shell that asks."""
+    from tracerun.cli.completion import values  # noqa: PLC0415 - then only
+
+    return values(option.name or "", incomplete)
+
+
+def _commands(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from tracerun.cli.completion import commands  # noqa: PLC0415 - as above
+
+    return commands(incomplete)
 
 
 def _options(function: Callable[..., int]) -> Callable[..., int]:
@@ -58,6 +84,7 @@ def _options(function: Callable[..., int]) -> Callable[..., int]:
             multiple=setting.multiple,
             default=None,
             help=setting.help,
+            shell_complete=_values,
         )(function)
     return function
 
@@ -68,11 +95,11 @@ def _shown_variable(setting: Setting[Any]) -> str:
 
 # Shown beside the options. Not click's `envvar`: it would take a variable for a flag, and a wrong flag is refused.
 VARIABLES = {setting.name: _shown_variable(setting) for setting in flagged()}
-# An option that means something with one command only: its name, the option, that command.
+# An option that means something with some commands only: its name, the option, those commands.
 BELONGING = (
-    ("everything", "--all", "list_instrumentations"),
-    ("form", "--format", "list_instrumentations"),
-    ("reveal", "--reveal", "print_env"),
+    ("everything", "--all", ("list_instrumentations",)),
+    ("form", "--format", ("list_instrumentations", "check", "status")),
+    ("reveal", "--reveal", ("print_env",)),
 )
 
 
@@ -81,24 +108,34 @@ BELONGING = (
     context_settings={"allow_interspersed_args": False, "help_option_names": ["--help"], "auto_envvar_prefix": None},
 )
 @_options
-@click.option("--show", is_flag=False, flag_value="last", metavar="[last|TRACE_ID]", help="Draw a kept trace, and end.")
-@click.option("-v", "--verbose", is_flag=True, help="With --show: every attribute.")
-@click.option("--list-instrumentations", is_flag=True, help="What is traced. [--all, --format json]")
+@click.option("--check", is_flag=True, help="Would a trace arrive?")
+@click.option("--list-instrumentations", is_flag=True, help="What is traced. [--all]")
+@click.option(
+    "--print-env", is_flag=False, flag_value="shell", metavar="[FORMAT]", shell_complete=_values,
+    help="shell docker compose k8s json [--reveal]",
+)  # fmt: skip
+@click.option("--status", metavar="PID", help="The report of a running process.")
+@click.option(
+    "--show", is_flag=False, flag_value="last", metavar="[TRACE_ID]", help="Draw a trace. [last]",
+    shell_complete=_values,
+)  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="With --show: all.")
 @click.option("--all", "everything", is_flag=True, hidden=True)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), hidden=True)
-@click.option(
-    "--print-env", is_flag=False, flag_value="shell", metavar="[FORMAT]",
-    help="[shell] docker compose k8s json; --reveal",
-)  # fmt: skip
 @click.option("--reveal", is_flag=True, hidden=True)
-@click.version_option(__version__, message="tracerun %(version)s", help="Show the version, and end.")
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGS]...")
+@click.version_option(__version__, message="tracerun %(version)s", help="Show the version.")
+@click.help_option("--help", help="Show this page.")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGS]...", shell_complete=_commands)
 def _command(words: tuple[str, ...], show: str | None, verbose: bool, **options: Any) -> int:
     _check_belonging(options)
     if show is not None:
         return _show(show, words, verbose=verbose)
     if options["list_instrumentations"]:
         return _list(list(words), options)
+    if options["check"]:
+        return _check(list(words), options)
+    if options["status"] is not None:
+        return _status(options)
     if options["print_env"] is not None:
         return _print_env(list(words), options)
     if not words:
@@ -110,9 +147,10 @@ def _command(words: tuple[str, ...], show: str | None, verbose: bool, **options:
 
 def _check_belonging(options: dict[str, Any]) -> None:
     """Refuses an option of a command that is not given."""
-    for name, flag, command in BELONGING:
-        if options[name] and not options[command]:
-            raise WrongUsage(f"{flag} goes with --{command.replace('_', '-')}")
+    for name, flag, commands in BELONGING:
+        if options[name] and not any(options[command] for command in commands):
+            belongs = " or ".join(f"--{command.replace('_', '-')}" for command in commands)
+            raise WrongUsage(f"{flag} goes with {belongs}")
 
 
 def _list(words: list[str], options: dict[str, Any]) -> int:
@@ -122,6 +160,25 @@ def _list(words: list[str], options: dict[str, Any]) -> int:
     sources |= {setting.variables[-1]: f"--{setting.key}" for setting, _ in _of_options(options)}
     as_json = options["form"] == "json"
     return list_them(words, _with_options(options), sources, everything=options["everything"], as_json=as_json)
+
+
+def _check(words: list[str], options: dict[str, Any]) -> int:
+    from tracerun.cli.check.run import check  # noqa: PLC0415 - as above
+
+    env = dict(environment())
+    sources: dict[str, str] = {}
+    table, given = _of_table(env), _of_options(options)
+    for place, pairs in (("[tool.tracerun] ", table), ("--", given)):
+        for setting, text in pairs:
+            _set(env, setting, text)
+            sources |= dict.fromkeys(checks.variables_of(setting, text), f"{place}{setting.key}")
+    return check(words, env, sources, [setting for setting, _ in given], as_json=options["form"] == "json")
+
+
+def _status(options: dict[str, Any]) -> int:
+    from tracerun.cli.status import status  # noqa: PLC0415 - as above
+
+    return status(options["status"], as_json=options["form"] == "json")
 
 
 def _print_env(words: list[str], options: dict[str, Any]) -> int:
@@ -189,12 +246,16 @@ def _show(which: str, words: tuple[str, ...], *, verbose: bool) -> int:
 def _cannot_print(error: OSError) -> NoReturn:
     """Standard output is full or closed. Who has closed a pipe (``tracerun --show | head``) knows it."""
     if not isinstance(error, BrokenPipeError):
-        say(f"the output cannot be written: {error.strerror}")
+        say(f"the output cannot be written: {error.strerror}", slug="output-not-written")
     os._exit(1)  # the interpreter would try once more, and complain
 
 
 def run(words: list[str]) -> None:
     """Parses the words and acts on them; ends the process."""
+    if "_TRACERUN_COMPLETE" in environment():
+        from tracerun.cli import completion  # noqa: PLC0415 - where a shell asks
+
+        completion.install()
     try:
         status = _command.main(args=words, prog_name="tracerun", standalone_mode=False)
         sys.stdout.flush()

@@ -1,25 +1,25 @@
 """From the words of a command to the process: find the file as a shell does, set the environment, exec."""
 
-from __future__ import annotations
-
 import _signal
 import errno
 import os
 
 from tracerun.cli import isolation
+from tracerun.environment import is_configured
 from tracerun.errors import CommandNotFound, NotExecutable, say
 from tracerun.injection import inject
-from tracerun.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from tracerun.settings import Settings
+
 # Runners that are Python themselves, in an environment other than their program's: `same` would trace nothing.
 PYTHON_RUNNERS = ("poetry", "pdm", "hatch", "pipenv", "conda", "tox", "nox")
 
 
-def execute(words: list[str], env: dict[str, str]) -> NoReturn:
+def execute(words: list[str], env: dict[str, str]) -> "NoReturn":
     """Becomes the command; raises where that cannot be.
 
     Args:
@@ -27,26 +27,33 @@ def execute(words: list[str], env: dict[str, str]) -> NoReturn:
         env: The environment with what options have set.
     """
     path = find(words[0], env.get("PATH", os.defpath))
-    settings = Settings.from_env(env)
-    if settings.off:
-        say(f"nothing is traced: {settings.off}")
+    settings = _settings(env) if is_configured(env) else None
+    if settings is not None and settings.off:
+        say(f"nothing is traced: {settings.off}", slug="switched-off")
     else:
-        isolation.check(path, words, settings)
-        env = child_env(env, settings, words)
+        isolation.check(path, words, strict=settings is not None and settings.strict)
+        env = child_env(env, words)
+        if settings is not None and settings.debug:
+            say(f"{words[0]} is {path}; PYTHONPATH is {env['PYTHONPATH']}", slug="debug")
     exec_program(path, words, env)
 
 
-def child_env(base: dict[str, str], settings: Settings, words: list[str]) -> dict[str, str]:
+def _settings(env: dict[str, str]) -> "Settings":
+    from tracerun.settings import Settings  # noqa: PLC0415 - where something is set only
+
+    return Settings.from_env(env)
+
+
+def child_env(base: dict[str, str], words: list[str]) -> dict[str, str]:
     """The environment of the command: what it had, our folder on PYTHONPATH, and marks for the agent.
 
     Args:
         base: The environment with what options have set.
-        settings: Read from it.
         words: The command.
     """
     env = dict(base)
     inject(env)
-    if os.path.basename(words[0]) in PYTHON_RUNNERS and "TRACERUN_CHILDREN" not in settings.raw:
+    if os.path.basename(words[0]) in PYTHON_RUNNERS and not env.get("TRACERUN_CHILDREN", "").strip():
         env["TRACERUN_CHILDREN"] = "all"
     return env
 
@@ -95,7 +102,7 @@ def _hint(command: str, search: str) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def exec_program(path: str, words: list[str], env: dict[str, str]) -> NoReturn:
+def exec_program(path: str, words: list[str], env: dict[str, str]) -> "NoReturn":
     """Replaces this process by the program: same pid, same terminal, its own exit status."""
     if os.name == "nt":
         from tracerun.cli.windows import wait_for  # noqa: PLC0415 - Windows has no exec

@@ -86,11 +86,12 @@ def _as_json(found: Target, unable: str, rows: list[Row]) -> str:
 
 def _print_table(found: Target, unable: str, rows: list[Row], *, everything: bool) -> None:
     # Not for JSON: these take as long to load as all the rest.
-    from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+    from tracerun import terminal  # noqa: PLC0415
+
+    console = terminal.console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
     console.print(f"{found.python}  Python {found.version}", markup=False, soft_wrap=True)
     if unable:
         console.print(f"nothing is traced there: {unable}", style="red", markup=False, soft_wrap=True)

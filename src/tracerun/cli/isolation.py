@@ -1,15 +1,9 @@
 """Programs that cannot be started traced: their interpreter is told to ignore what tracerun starts by."""
 
-from __future__ import annotations
-
 import os
 
 from tracerun.errors import TracerunError, say
 from tracerun.interpreter import behind, options
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from tracerun.settings import Settings
 
 REASONS = {
     "I": "ignores PYTHONPATH",
@@ -20,33 +14,39 @@ REASONS = {
 RIVAL = "opentelemetry-instrument"
 
 
-def check(path: str, words: list[str], settings: Settings) -> None:
-    """Says that a program cannot be traced, and why; refuses it where ``--strict`` is given.
+def check(path: str, words: list[str], *, strict: bool) -> None:
+    """Says that a program cannot be traced, and why.
 
     Args:
         path: The command's file.
         words: The command as it was typed.
-        settings: Of the launcher.
+        strict: Whether it is refused.
     """
+    found = obstacle(path, words)
+    if found:
+        _say(*found, strict=strict)
+
+
+def obstacle(path: str, words: list[str]) -> tuple[str, str] | None:
+    """Why a program cannot be traced by its command, and what to do; none where it can."""
     if os.path.basename(words[0]) == RIVAL:
-        _say(f"{RIVAL} starts tracing of its own in the program, and keeps tracerun's out", "leave it out", settings)
-        return
+        return f"{RIVAL} starts tracing of its own in the program, and keeps tracerun's out", "leave it out"
     python = behind(path, words)
     letters = options(python[1:])[0] if python else ""
     letter = next((letter for letter in letters if letter in REASONS), "")
     if not letter:
-        return
+        return None
     where = f"python -{letter}" if python[-1] != path else f"{path} begins with python -{letter}, which"
     line = f"{where} {REASONS[letter]}, by which tracerun starts: this program is not traced"
-    _say(line, _fix(letter, python, path), settings)
+    return line, _fix(letter, python, path)
 
 
-def _say(line: str, fix: str, settings: Settings) -> None:
-    if settings.strict:
+def _say(line: str, fix: str, *, strict: bool) -> None:
+    if strict:
         raise TracerunError(
             f"{line}; not started, because of --strict (TRACERUN_STRICT)", slug="not-traceable", exit_code=2
         )
-    say(f"{line}; {fix}")
+    say(f"{line}; {fix}", slug="not-traceable")
 
 
 def _fix(letter: str, python: list[str], path: str) -> str:

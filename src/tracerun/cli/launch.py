@@ -4,14 +4,12 @@ On this path nothing is imported but ``os``, ``sys`` and tracerun's own few modu
 launcher costs one bare interpreter start. Options, and a ``[tool.tracerun]`` table, take the other way.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 
 from tracerun.cli.execute import execute
+from tracerun.environment import environment
 from tracerun.errors import TracerunError, say
-from tracerun.settings import environment
 
 TABLE_HEADER = b"[tool.tracerun"
 
@@ -21,7 +19,7 @@ def main() -> None:
     try:
         _main(sys.argv[1:])
     except TracerunError as error:
-        say(str(error))
+        say(str(error), slug=error.slug)
         sys.exit(error.exit_code)
 
 

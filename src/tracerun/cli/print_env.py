@@ -42,10 +42,10 @@ def print_env(
     settings = Settings.from_env(env)
     after = env
     if settings.off:
-        say(f"nothing is traced: {settings.off}")
+        say(f"nothing is traced: {settings.off}", slug="switched-off")
     else:
         _warn(form, words, env, settings)
-        after = child_env(env, settings, words or ["python"])
+        after = child_env(env, words or ["python"])
         chosen = {*chosen, "PYTHONPATH"}
     shown = {
         name: value
@@ -66,14 +66,14 @@ def _warn(form: str, words: list[str], env: Mapping[str, str], settings: Setting
         if form in ELSEWHERE:
             return
         raise
-    isolation.check(path, words, settings)
+    isolation.check(path, words, strict=settings.strict)
 
 
 def _masked_all(variables: dict[str, str]) -> dict[str, str]:
     shown = {name: masked(name, value) for name, value in variables.items()}
     hidden = [name for name, value in variables.items() if shown[name] != value]
     if hidden:
-        say(f"masked: {', '.join(hidden)}; --reveal shows the values")
+        say(f"masked: {', '.join(hidden)}; --reveal shows the values", slug="secrets-masked")
     return shown
 
 
@@ -83,7 +83,8 @@ def masked(variable: str, value: str) -> str:
     if setting is None or not setting.secret:
         return value
     if setting.name == "headers":
-        return ",".join(f"{pair.partition('=')[0]}={MASK}" for pair in value.split(","))
+        # Without a "=" the whole of it may be the secret.
+        return ",".join(f"{pair.partition('=')[0]}={MASK}" if "=" in pair else MASK for pair in value.split(","))
     return _masked_url(value)
 
 

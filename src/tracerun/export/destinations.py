@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import context
+
 from tracerun.agent import guard
 from tracerun.agent.threads import monotonic
 from tracerun.export import endpoints, hints
@@ -46,6 +48,7 @@ def chosen(settings: Settings, *, is_target: bool) -> list[Destination]:
             destination = _make(name, settings, is_target=is_target)
             if destination is not None:
                 made.append(destination)
+                guard.debug("the exporter {} sends to {}", name, destination.where)
     return made
 
 
@@ -85,7 +88,8 @@ def _otlp(settings: Settings, endpoint: str = "") -> Destination:
     if settings.protocol:
         guard.say(
             f"OTLP over gRPC is not possible here: {absent}; spans go to files. Set "
-            "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf and the receiver's HTTP endpoint, such as http://localhost:4318"
+            "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf and the receiver's HTTP endpoint, such as http://localhost:4318",
+            slug="no-grpc",
         )
         return _files(settings)
     from tracerun.export.otlp_http import OtlpHttp  # noqa: PLC0415 - as above
@@ -111,7 +115,7 @@ def _official(name: str, settings: Settings, *, is_target: bool) -> Destination 
         instead = "using auto" if alone else "left out"
         line = names.unknown("OTEL_TRACES_EXPORTER", name, names.EXPORTER_GROUP, EXPORTERS, instead)
     if is_target:
-        guard.say(line)
+        guard.say(line, slug="unknown-name")
     return _make("auto", settings, is_target=is_target) if alone else None
 
 
@@ -149,7 +153,8 @@ class Auto:
             return outcome
         self._use_files()
         assert self._to is not None  # noqa: S101 - set by _use_files
-        guard.say(f"the collector on this machine has gone ({outcome.why}); spans go to files in {self._to.where}")
+        line = f"the collector on this machine has gone ({outcome.why}); spans go to files in {self._to.where}"
+        guard.say(line, slug="collector-gone")
         return self._to.send(spans, deadline)
 
     def _decide(self, deadline: float | None) -> Destination:
@@ -157,6 +162,7 @@ class Auto:
         if self.on_files and monotonic() >= self._ask_at and not at_exit:
             self._ask_at = monotonic() + ASK_AGAIN
             endpoint = endpoints.answering()
+            guard.debug("a collector on this machine: {}", endpoint or "none answers")
             if endpoint:
                 self._leave()
                 self._to, self.on_files = _otlp(self._settings, endpoint), False
@@ -204,16 +210,20 @@ class _Told:
 
 def tell(lane: Lane, outcome: Outcome) -> None:
     """Says when a destination fails, at most every five minutes, and when it works again."""
+    guard.debug("a batch for {}: {}", lane.destination.where, outcome)
     key, now = id(lane), monotonic()
+    if outcome.why and key not in _Told.trouble and file_destination(lane) and guard.has_said("no-folder"):
+        _Told.trouble[key] = now  # the first line of the process has said it
     last = _Told.trouble.get(key)
     if outcome.why and (last is None or now - last > TELL_AGAIN):
         _Told.trouble[key] = now
         fate = "trying again" if outcome.retry_after is not None else "these spans are lost"
         advice = hints.advice(outcome.why, lane.destination.where)
-        guard.say(f"spans cannot be sent to {lane.destination.where}: {outcome.why}; {fate}{advice}")
+        line = f"spans cannot be sent to {lane.destination.where}: {outcome.why}; {fate}{advice}"
+        guard.say(line, slug="cannot-send")
     elif not outcome.why and last is not None:
         del _Told.trouble[key]
-        guard.say(f"spans reach {lane.destination.where} again")
+        guard.say(f"spans reach {lane.destination.where} again", slug="sending-again")
 
 
 def tell_of_files(lane: Lane, spans: Sequence[ReadableSpan]) -> None:
@@ -221,17 +231,17 @@ def tell_of_files(lane: Lane, spans: Sequence[ReadableSpan]) -> None:
     files = file_destination(lane)
     if files is not None and files.pruned and not _Told.pruned:
         _Told.pruned = True
-        guard.say(f"the oldest span files in {files.folder} are dropped: together they may take 64 MB")
+        line = f"the oldest span files in {files.folder} are dropped: together they may take 64 MB"
+        guard.say(line, slug="oldest-dropped")
     if files is not None and id(lane) not in _Told.files and any(span.kind.name == "SERVER" for span in spans):
         _Told.files.add(id(lane))
         guard.say(
             f"spans are kept in {files.folder} (64 MB at most, the oldest are dropped first); "
-            "to see them: tracerun --show"
+            "to see them: tracerun --show",
+            slug="spans-kept",
         )
 
 
 def suppress_tracing() -> None:
     """Makes the current thread's context one in which nothing is traced: exporting is not the program's doing."""
-    from opentelemetry import context  # noqa: PLC0415 - loaded with the SDK
-
     context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))

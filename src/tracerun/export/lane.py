@@ -53,6 +53,13 @@ class Outcome:
         self.unanswered = unanswered
         self.why = why
 
+    def __str__(self) -> str:
+        """For ``--debug``."""
+        if self.retry_after is not None:
+            return f"to be sent again: {self.why}"
+        lost = "".join(f", {count} lost ({reason})" for reason, count in self.dropped.items())
+        return f"{self.delivered} delivered{lost}{self.why and f': {self.why}'}"
+
 
 class Destination(Protocol):
     """Where a batch of spans can go. Called from one thread at a time, never from the program's own."""
@@ -216,8 +223,9 @@ class Lane:
 def size_of(span: ReadableSpan) -> int:
     """About how many bytes of memory an ended span takes: what an empty one does, and its texts."""
     try:
-        size = EMPTY_SPAN + _size_of_values(span._attributes._dict)  # type: ignore[union-attr]
-        for event in span._events._dq:  # type: ignore[attr-defined]
+        attributes = getattr(span._attributes, "_dict", span._attributes)
+        size = EMPTY_SPAN + _size_of_values(attributes)  # type: ignore[arg-type]
+        for event in span._events:
             size += EMPTY_SPAN // 4 + _size_of_values(event.attributes or {})
     except AttributeError:  # a program's own kind of span
         return EMPTY_SPAN

@@ -70,9 +70,13 @@ def fields(span: ReadableSpan) -> Fields:
 
     Only the SDK's own classes are read so: a program's subclass may override a property, to redact for example.
     """
+    source: Any = span
+    own = getattr(source, "tracerun_fields", None)
+    if own is not None:
+        read: Fields = own()
+        return read
     if type(span).__module__ != _SDK_TRACE:
         return _public_fields(span)
-    source: Any = span
     try:
         attributes, events, links = source._attributes, source._events, source._links
         read = (

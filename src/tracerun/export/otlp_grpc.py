@@ -11,8 +11,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tracerun.agent.threads import monotonic
+from tracerun.environment import hidden
 from tracerun.export.lane import Outcome
-from tracerun.settings import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,6 +18,7 @@ from tracerun.agent import dispositions, exits, guard, shadows
 from tracerun.agent.threads import allocate_lock, get_native_id, monotonic, start_thread
 from tracerun.export import destinations, report
 from tracerun.export.lane import Lane, size_of
+from tracerun.export.status import StatusFile
 
 if TYPE_CHECKING:
     from _thread import LockType
@@ -73,23 +74,39 @@ class Processor(SpanProcessor):
         self._pipeline.flush(self._pipeline.settings.exit_timeout)
 
 
+class CountingProcessor(Processor):
+    """Knows how many of the spans that begin are sampled, for the report."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """The same, counted."""
+        self._pipeline.sampled += span.context.trace_flags & SAMPLED
+        super().on_start(span, parent_context)
+
+
 class Pipeline:
     """The lanes of all destinations and the thread that serves them.
 
     Attributes:
         settings: Of this process.
         own: In a forked process, the ids of the open spans that it has started; else none.
+        service: The service's name.
+        sampled: How many sampled spans have begun, where a report asks for that.
+        status: The file that says how it goes.
     """
+
+    service = ""
 
     def __init__(self, settings: Settings, lanes: list[Lane], delay: float) -> None:
         self.settings = settings
         self.lanes = lanes
         self.delay = delay if settings.schedule_delay is None else settings.schedule_delay
         self.own: set[int] | None = None
-        self.processor = Processor(self)
+        self.processor = CountingProcessor(self) if settings.report else Processor(self)
+        self.status = StatusFile(self)
         self._reset()
 
     def _reset(self) -> None:
+        self.sampled = 0
         self._running = False
         self._task = ""  # where Linux shows the thread
         self._parked = False
@@ -148,13 +165,16 @@ class Pipeline:
                     while served is not None and self._deadline == served:
                         self._pause_lock.acquire(timeout=SHORT)
                     if not self._waiting() and not self._parked:
-                        self._wake.acquire(timeout=WATCH if self._watching else -1)
+                        self._wake.acquire(timeout=WATCH if self._watching else self.status.due())
                     if self._deadline is None and not self._parked:
                         self._collect()
                     # Once more before a fork: what waits then may have to wait for the next span.
                     deadline, parked = self._deadline, self._parked
                     self._round(deadline, before_fork=parked)
                     self._see_to_signals()
+                    if self._deadline is None and not parked:
+                        with guard.guarded("the status file"):
+                            self.status.keep()
                     if deadline is not None:
                         served = deadline
                         _release(self._idle)
@@ -248,6 +268,7 @@ class Pipeline:
 
     def finish(self) -> None:
         """The end of the process: what the exit budget allows is sent, the rest is counted as dropped."""
+        self.status.hold_off(self.settings.exit_timeout)
         self.flush(self.settings.exit_timeout)
         for lane in self.lanes:
             lane.give_up("exit budget")
@@ -257,7 +278,9 @@ class Pipeline:
                     lane.destination.close()
                 lane.busy.release()
         with guard.guarded("the line about lost spans"):
-            report.tell(self.lanes, always=self.settings.report)
+            report.tell(self)
+        with guard.guarded("the status file"):
+            self.status.end()
 
     def park(self) -> None:
         """Before a fork: the thread sends what waits and ends, or, where that takes long, lives through it."""
@@ -276,8 +299,11 @@ class Pipeline:
 
     def start_over(self) -> None:
         """After a fork, in the child: nothing of the parent's is sent, no connection is shared."""
+        guard.debug("process {} is forked: what it exports is its own spans", os.getpid())
         self.own = set()
         self._reset()
+        self.status.forget()
+        report.start_over()
         dispositions.start_over()
         for lane in self.lanes:
             lane.start_over()

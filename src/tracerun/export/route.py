@@ -61,11 +61,9 @@ class Route:
             timeout: Seconds for each step.
             context: For TLS with the receiver.
         """
-        if self._socket_path:
-            return Connection(self._socket_path, 0, timeout)
         if self._proxy is None:
-            return Connection(self.host, self.port, timeout, context)
-        connection = Connection(self._proxy.hostname or "", self._proxy_port, timeout)
+            return Connection(*self.first_hop, timeout, context)
+        connection = Connection(*self.first_hop, timeout)
         if context is not None:
             try:
                 self._ask_for_tunnel(connection)
@@ -74,6 +72,13 @@ class Route:
                 connection.close()
                 raise
         return connection
+
+    @property
+    def first_hop(self) -> tuple[str, int]:
+        """What a connection is made to: the proxy, the receiver, or (with the port 0) a socket on this machine."""
+        if self._socket_path:
+            return self._socket_path, 0
+        return (self.host, self.port) if self._proxy is None else (self._proxy.hostname or "", self._proxy_port)
 
     @property
     def _proxy_port(self) -> int:

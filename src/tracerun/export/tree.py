@@ -40,9 +40,8 @@ class Tree:
 
     def _print(self, trace_id: int) -> None:
         request = json.loads(otlp_json.encode_request(self._open.pop(trace_id)))
-        guard.say(f"trace {trace_id:032x}")
-        for line in calltree.plain_lines(calltree.build(calltree.spans_of(request))):
-            guard.say(line)
+        lines = calltree.plain_lines(calltree.build(calltree.spans_of(request)))
+        guard.say(f"trace {trace_id:032x}", *lines, slug="trace")
 
     def close(self) -> None:
         """Prints what is left."""

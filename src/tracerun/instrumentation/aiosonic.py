@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from tracerun.agent.guard import guarded
+from tracerun.instrumentation import bodies
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.http import HttpClientSpan, start_http_client
-from tracerun.instrumentation.patching import argument, around_async
+from tracerun.instrumentation.patching import after_async, argument, around_async, replacing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 _TRACER = tracer("aiosonic")
+_GUARD = guarded("aiosonic")
 
 
 class _Span(HttpClientSpan):
@@ -18,6 +24,11 @@ class _Span(HttpClientSpan):
     def version_of(self, response: Any) -> str | None:
         version = response.response_initial.get("version")
         return version.decode() if isinstance(version, bytes) else version
+
+    def body_follows(self, response: Any) -> bool:
+        # How much is still to come where that is known; what is not left to the program has been read already.
+        follows = response.chunked or getattr(response, "_remaining", None)
+        return bool(follows) and bodies.hold(self, response)
 
 
 class _Headers:
@@ -49,7 +60,30 @@ def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return start_http_client(_Span, _TRACER, method, url.geturl(), _Headers(headers))
 
 
+async def _reading(original: Any, response: Any) -> AsyncIterator[bytes]:
+    """Reads a body, and tells its span of the end."""
+    parts, failure = original(response), None
+    try:
+        async for part in parts:
+            yield part
+    except GeneratorExit:  # the program wants no more
+        raise
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        with _GUARD:
+            bodies.ended(response, failure)
+        await parts.aclose()
+
+
+def _closed(_: Any, args: tuple[Any, ...], __: dict[str, Any]) -> None:
+    bodies.ended(args[0], None)
+
+
 PATCHES = {
     "aiosonic:_do_request?": around_async(_begin, "aiosonic"),
     "aiosonic.client:_do_request": around_async(_begin, "aiosonic"),
+    "aiosonic:HttpResponse.read_chunks": replacing(_reading),
+    "aiosonic:HttpResponse.aclose?": after_async(_closed, "aiosonic"),
 }

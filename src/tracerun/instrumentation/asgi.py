@@ -8,11 +8,9 @@ from __future__ import annotations
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import HeaderGetter
+from tracerun.instrumentation.context import W3C, HeaderGetter, attach, detach
 from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest, request_around, split_host, start_http_server
 from tracerun.instrumentation.patching import after
 
@@ -32,7 +30,20 @@ def header(scope: dict[str, Any], name: str) -> str | None:
     return ",".join(values) if values else None
 
 
-_GETTER = HeaderGetter(header, lambda scope: scope.get("headers") or ())
+def _w3c(scope: dict[str, Any]) -> list[str | None]:
+    found: dict[bytes, list[bytes]] = {}
+    for key, value in scope.get("headers") or ():
+        name = key.lower()
+        if name in _W3C:
+            found.setdefault(name, []).append(value)
+    if not found:
+        return _NO_FIELDS
+    return [b",".join(found[name]).decode("latin-1") if name in found else None for name in _W3C]
+
+
+_W3C = tuple(name.encode() for name in W3C)
+_NO_FIELDS: list[str | None] = [None] * len(W3C)
+_GETTER = HeaderGetter(header, lambda scope: scope.get("headers") or (), _w3c)
 
 
 def attributes_of(scope: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +132,7 @@ async def run(application: Callable[..., Any], scope: Any, receive: Any, send: A
         await application(scope, receive, send)
         return
     # Attached and detached in this coroutine, which runs in one task: never across a yield of its own.
-    token = otel_context.attach(request.context)
+    token = attach(request.context)
     with _GUARD:
         send = _Connection(request, scope, send).send
     try:
@@ -132,7 +143,7 @@ async def run(application: Callable[..., Any], scope: Any, receive: Any, send: A
         raise
     finally:
         with _GUARD:
-            otel_context.detach(token)
+            detach(token)
             request.route = request.route or route_of(scope)
             request.end()
 

@@ -18,6 +18,8 @@ from tracerun.instrumentation.context import type_name
 from tracerun.instrumentation.patching import after, before
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from tracerun.instrumentation.context import ClientSpan
 
 KEY = "_tracerun_body"
@@ -25,6 +27,14 @@ KEY = "_tracerun_body"
 READERS = ("urllib3", "http", "httpx", "httpcore", "aiohttp")
 _OPEN: set[ClientSpan] = set()
 _GUARD = guarded("the end of a body")
+
+
+def end(span: Span, error_type: str = "", at: int | None = None) -> None:
+    """Ends a span whose body has ended, with what that failed by, if it has."""
+    if error_type:
+        span.set_attribute("error.type", error_type)
+        span.set_status(Status(StatusCode.ERROR))
+    span.end(at)
 
 
 class _Held:
@@ -36,14 +46,11 @@ class _Held:
         self.client = client
 
     def end(self, error_type: str = "") -> None:
-        if self.client not in _OPEN:
+        try:
+            _OPEN.remove(self.client)  # once, whichever thread comes first
+        except KeyError:
             return
-        _OPEN.discard(self.client)
-        span = self.client.span
-        if error_type:
-            span.set_attribute("error.type", error_type)
-            span.set_status(Status(StatusCode.ERROR))
-        span.end()
+        end(self.client.span, error_type)
 
     def __del__(self) -> None:
         with _GUARD:
@@ -76,7 +83,12 @@ def over(_: Any, args: tuple[Any, ...], __: dict[str, Any]) -> None:
 
 def broke(holder: Any, error: BaseException) -> None:
     """The body has broken off."""
-    _end(holder, type_name(error))
+    ended(holder, error)
+
+
+def ended(holder: Any, error: BaseException | None) -> None:
+    """The body has ended: read to the end, closed, or, with an error, broken off."""
+    _end(holder, "" if error is None else type_name(error))
 
 
 def _end(holder: Any, error_type: str) -> None:

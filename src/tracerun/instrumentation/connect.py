@@ -22,3 +22,14 @@ def code_of(code: Any, system: str) -> str:
 def method_of(method: Any) -> str:
     """A method's full name."""
     return f"{method.service_name}/{method.name}"
+
+
+def read(value: Any) -> Any:
+    """An attribute of a request's context; before 0.10 they are methods."""
+    return value() if callable(value) else value
+
+
+def metadata_of(headers: Any) -> list[tuple[str, Any]]:
+    """The pairs of headers or trailers; Connect's own protocol sends a unary call's trailers as headers."""
+    pairs = getattr(headers, "allitems", headers.items)()
+    return [(name.lower().removeprefix("trailer-"), value) for name, value in pairs]

@@ -6,22 +6,25 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
 from connectrpc.errors import ConnectError
-from opentelemetry import context as otel_context
 from opentelemetry.trace import Status, StatusCode
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import asgi, redaction, wsgi
-from tracerun.instrumentation.connect import CONNECT, GRPC, code_of, method_of
+from tracerun.instrumentation import headers as captured
+from tracerun.instrumentation.connect import CONNECT, GRPC, code_of, metadata_of, method_of, read
 from tracerun.instrumentation.context import fail, record_exception, tracer
-from tracerun.instrumentation.http import REQUEST_KEY, SERVER_ERROR, ServerRequest
-from tracerun.instrumentation.patching import replacing
-from tracerun.instrumentation.rpc import SERVER_ERRORS
+from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.http import REQUEST_KEY, SERVER_ERROR, ServerRequest, current_request
+from tracerun.instrumentation.patching import after, replacing
+from tracerun.instrumentation.rpc import SERVER_ERRORS, capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TRACER = tracer("connect_server")
-_GUARD = guarded("a Connect server's call")
+_WHAT = "a Connect server's call"
+_GUARD = guarded(_WHAT)
+OK = 200
 
 
 class _Call:
@@ -33,13 +36,14 @@ class _Call:
         content_type: Of the request; it names the protocol.
     """
 
-    __slots__ = ("_application", "_paths", "_system", "error")
+    __slots__ = ("_application", "_paths", "_system", "context", "error")
 
     def __init__(self, application: Any, paths: tuple[str, ...], content_type: str) -> None:
         self._application = application
         self._paths = paths
         self._system = GRPC if content_type.startswith("application/grpc") else CONNECT
         self.error: BaseException | None = None
+        self.context: Any = None
 
     def __call__(self, request: ServerRequest) -> bool:
         """Describes the span, unless the path is none of a method."""
@@ -53,8 +57,16 @@ class _Call:
         span.set_attributes({"rpc.system.name": self._system, "rpc.method": name})
         if request.status is not None:
             span.set_attribute("http.response.status_code", request.status)
+        if self.context is not None:
+            self._capture(span)
         self._describe_end(request)
         return True
+
+    def _capture(self, span: Any) -> None:
+        context, self.context = self.context, None
+        capture(span, Captured.server_request, captured.RPC_REQUEST, metadata_of(read(context.request_headers)))
+        answer = (metadata_of(read(part)) for part in (context.response_headers, context.response_trailers))
+        capture(span, Captured.server_response, captured.RPC_RESPONSE, *answer)
 
     def _describe_end(self, request: ServerRequest) -> None:
         span, error = request.span, self.error
@@ -69,7 +81,7 @@ class _Call:
         elif request.status is not None and request.status >= SERVER_ERROR:
             span.set_attribute("error.type", str(request.status))
             span.set_status(Status(StatusCode.ERROR))
-        elif self._system == GRPC:
+        elif self._system == GRPC and request.status == OK:
             span.set_attribute("rpc.status_code", "OK")
 
     def _say_code(self, span: Any, code: str, why: str | None) -> None:
@@ -106,23 +118,37 @@ def _wsgi(original: Any, application: Any, environ: dict[str, Any], start_respon
     return wsgi.run(call, environ, start_response, _TRACER)
 
 
+def _current_call() -> _Call | None:
+    request = current_request()
+    call = request.describe if request is not None else None
+    return call if isinstance(call, _Call) else None
+
+
 def _answering(original: Any) -> Any:
     # A static method: it makes of an exception what goes out in its place.
     convert = getattr(original, "__func__", original)
 
     def from_exception(error: Any) -> Any:
         with _GUARD:
-            request: Any = otel_context.get_current().get(REQUEST_KEY)
-            call = request and request.describe
-            if isinstance(call, _Call):
+            call = _current_call()
+            if call is not None:
                 call.error = call.error or error
         return convert(error)
 
     return staticmethod(update_wrapper(from_exception, convert))
 
 
+def _keep_metadata(_: None, args: tuple[Any, ...], __: dict[str, Any]) -> None:
+    # The first in a request is its own; a handler's calls to other services have theirs.
+    if Captured.server_request is not None or Captured.server_response is not None:
+        call = _current_call()
+        if call is not None and call.context is None:
+            call.context = args[0]
+
+
 PATCHES = {
     "connectrpc._server_async:ConnectASGIApplication.__call__": _asgi,
     "connectrpc._server_sync:ConnectWSGIApplication.__call__": replacing(_wsgi),
     "connectrpc._protocol:ConnectWireError.from_exception": _answering,
+    "connectrpc.request:RequestContext.__init__": after(_keep_metadata, _WHAT),
 }

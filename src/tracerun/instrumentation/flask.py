@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from tracerun.instrumentation import serving, wsgi
@@ -10,8 +11,7 @@ from tracerun.instrumentation.patching import before
 
 
 def _set_route(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
-    from flask.globals import request  # noqa: PLC0415 - Flask is there by now
-
+    request = sys.modules["flask.globals"].request._get_current_object()
     if request.url_rule is not None:
         serving.set_route(request.script_root + request.url_rule.rule)
 

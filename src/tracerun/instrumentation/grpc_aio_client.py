@@ -9,17 +9,17 @@ iterators) for as long as the call lasts.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 from weakref import finalize
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.patching import after, argument, replacing, with_argument
+from tracerun.instrumentation.patching import after, argument, around_changed, with_argument
 from tracerun.instrumentation.rpc import ClientCall, start_client_call
 
 _TRACER = tracer("grpc_aio_client")
-_GUARD = guarded("a gRPC client's call")
+_WHAT = "a gRPC client's call"
+_GUARD = guarded(_WHAT)
 # Targets by the id of a channel's inner object, which did not know its own before grpcio 1.80 or so.
 _TARGETS: dict[int, str] = {}
 
@@ -37,35 +37,41 @@ class _End:
         inner, self.inner = self.inner, None  # no cycle is left behind; older releases call twice
         if inner is not None:
             with _GUARD:
+                self.call.answered(inner._initial_metadata, inner._status.trailing_metadata())
                 self.call.ended(inner._status.code(), inner._status.details())
 
 
-def _start(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[ClientCall | None, tuple[Any, ...], dict[str, Any]]:
-    # (request, deadline, metadata, credentials, wait_for_ready, channel, method, ...) in every kind
-    metadata, channel = argument(args, kwargs, 2, "metadata"), argument(args, kwargs, 5, "channel")
+class _Making:
+    """The call object is being made, which starts the call."""
+
+    __slots__ = ("_call", "_made")
+
+    def __init__(self, call: ClientCall, made: Any) -> None:
+        self._call = call
+        self._made = made
+
+    def ended(self, result: Any) -> Any:
+        """It has begun; grpc tells of its end."""
+        inner = self._made._cython_call
+        inner.add_done_callback(_End(self._call, inner))
+        return result
+
+    def failed(self, error: BaseException) -> None:
+        """It could not begin."""
+        self._call.failed(error)
+
+
+def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Making, tuple[Any, ...], dict[str, Any]] | None:
+    # (itself, request, deadline, metadata, credentials, wait_for_ready, channel, method, ...) in every kind
+    metadata, channel = argument(args, kwargs, 3, "metadata"), argument(args, kwargs, 6, "channel")
     target = getattr(channel, "target", None) or _TARGETS.get(id(channel), "")
-    method = argument(args, kwargs, 6, "method")
-    call = None if sys.is_finalizing() else start_client_call(_TRACER, method, target)
-    if call is None or metadata is None:  # without metadata, which no plain call is, grpc refuses the call
-        return call, args, kwargs
-    return (call, *with_argument(args, kwargs, 2, "metadata", call.metadata(metadata)))
-
-
-def _make_call(original: Any, made: Any, *args: Any, **kwargs: Any) -> None:
-    call: ClientCall | None = None
-    with _GUARD:
-        call, args, kwargs = _start(args, kwargs)
+    call = start_client_call(_TRACER, argument(args, kwargs, 7, "method"), target)
     if call is None:
-        original(made, *args, **kwargs)
-        return
-    try:
-        original(made, *args, **kwargs)
-    except BaseException as error:
-        with _GUARD:
-            call.failed(error)
-        raise
-    with _GUARD:
-        made._cython_call.add_done_callback(_End(call, made._cython_call))
+        return None
+    making = _Making(call, args[0])
+    if metadata is None:  # which no plain call is: grpc refuses it
+        return making, args, kwargs
+    return (making, *with_argument(args, kwargs, 3, "metadata", call.metadata(metadata)))
 
 
 def _note_target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -76,10 +82,11 @@ def _note_target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         finalize(args[0], _TARGETS.pop, id(inner), None).atexit = False
 
 
+_TRACED = around_changed(_begin, _WHAT)
 PATCHES = {
     "grpc.aio._channel:Channel.__init__": after(_note_target, "a gRPC client's channel"),
-    "grpc.aio._call:UnaryUnaryCall.__init__": replacing(_make_call),
-    "grpc.aio._call:UnaryStreamCall.__init__": replacing(_make_call),
-    "grpc.aio._call:StreamUnaryCall.__init__": replacing(_make_call),
-    "grpc.aio._call:StreamStreamCall.__init__": replacing(_make_call),
+    "grpc.aio._call:UnaryUnaryCall.__init__": _TRACED,
+    "grpc.aio._call:UnaryStreamCall.__init__": _TRACED,
+    "grpc.aio._call:StreamUnaryCall.__init__": _TRACED,
+    "grpc.aio._call:StreamStreamCall.__init__": _TRACED,
 }

@@ -11,7 +11,7 @@ and runs the program's callbacks, start from a copy of the caller's context.
 
 from __future__ import annotations
 
-import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
@@ -19,27 +19,19 @@ import grpc
 from opentelemetry import context as otel_context
 
 from tracerun.agent.guard import guarded
-from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.patching import after, argument, replacing, with_argument
+from tracerun.instrumentation.context import detach, tracer
+from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.patching import Call, after, argument, around_changed, before, with_argument
 from tracerun.instrumentation.rpc import ClientCall, start_client_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TRACER = tracer("grpc_client")
-_GUARD = guarded("a gRPC client's call")
-
-
-def _start(
-    stub: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[ClientCall | None, tuple[Any, ...], dict[str, Any]]:
-    """The call's span, and the arguments with its context in their metadata."""
-    call = None if sys.is_finalizing() else start_client_call(_TRACER, stub._method, stub._target)
-    if call is None:
-        return None, args, kwargs
-    # (request, timeout, metadata, ...) in every kind
-    metadata = call.metadata(argument(args, kwargs, 2, "metadata"))
-    return (call, *with_argument(args, kwargs, 2, "metadata", metadata))
+_WHAT, _CHANNEL = "a gRPC client's call", "a gRPC client's channel"
+_GUARD = guarded(_WHAT)
+# The call that somebody waits for, if the metadata of its answer is wanted: what is returned does not have it.
+_WAITED_FOR: ContextVar[ClientCall | None] = ContextVar("tracerun_grpc_call", default=None)
 
 
 # Channels and stubs know their target since grpcio 1.62; older ones are told theirs. The inner channel's own
@@ -56,30 +48,50 @@ def _pass_target_on(stub: Any, args: tuple[Any, ...], _: dict[str, Any]) -> None
         stub._target = args[0]._target
 
 
-def _blocking(*, current: bool) -> Callable[..., Any]:
-    """Calls that return with the response, or with the response and the call."""
+class _Waiting:
+    """A call that returns with the response, or with the response and the call."""
 
-    def invoke(original: Any, stub: Any, *args: Any, **kwargs: Any) -> Any:
-        call: ClientCall | None = None
-        with _GUARD:
-            call, args, kwargs = _start(stub, args, kwargs)
-        if call is None:
-            return original(stub, *args, **kwargs)
-        token = otel_context.attach(call.context) if current else None
-        try:
-            result = original(stub, *args, **kwargs)
-        except BaseException as error:
-            with _GUARD:
-                call.failed(error)
-            raise
-        finally:
-            if token is not None:
-                otel_context.detach(token)
-        with _GUARD:
-            call.ended(grpc.StatusCode.OK)
+    __slots__ = ("_call", "_waiting")
+
+    def __init__(self, call: ClientCall) -> None:
+        self._call = call
+        self._waiting = None if Captured.client_response is None else _WAITED_FOR.set(call)
+
+    def leave(self) -> None:
+        """Nobody waits any more."""
+        if self._waiting is not None:
+            _WAITED_FOR.reset(self._waiting)
+
+    def ended(self, result: Any) -> Any:
+        """There is a response."""
+        self.leave()
+        self._call.ended(grpc.StatusCode.OK)
         return result
 
-    return invoke
+    def failed(self, error: BaseException) -> None:
+        """There is none."""
+        self.leave()
+        self._call.failed(error)
+
+
+class _Current(_Waiting):
+    """The same with the span current meanwhile."""
+
+    __slots__ = ("_token",)
+
+    def __init__(self, call: ClientCall) -> None:
+        super().__init__(call)
+        self._token = otel_context.attach(call.context)
+
+    def leave(self) -> None:
+        detach(self._token)
+        super().leave()
+
+
+def _answered(args: tuple[Any, ...], _: dict[str, Any]) -> None:
+    call = _WAITED_FOR.get()
+    if call is not None:
+        call.answered(args[0].initial_metadata, args[0].trailing_metadata)
 
 
 class _End:
@@ -93,37 +105,41 @@ class _End:
 
     def __call__(self) -> None:
         with _GUARD:
+            self.call.answered(self.state.initial_metadata, self.state.trailing_metadata)
             # Nothing but a collected stream has no code yet.
             self.call.ended(self.state.code or grpc.StatusCode.CANCELLED, self.state.details)
 
 
-def _starting(original: Any, stub: Any, *args: Any, **kwargs: Any) -> Any:
-    """Calls that return at once, with the call: futures and streams of responses."""
-    call: ClientCall | None = None
-    with _GUARD:
-        call, args, kwargs = _start(stub, args, kwargs)
-    if call is None:
-        return original(stub, *args, **kwargs)
-    try:
-        rendezvous = original(stub, *args, **kwargs)
-    except BaseException as error:
-        with _GUARD:
-            call.failed(error)
-        raise
-    with _GUARD:
-        end = _End(call, rendezvous._state)
+class _Starting:
+    """A call that returns at once, with the call: futures and streams of responses."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: ClientCall) -> None:
+        self._call = call
+
+    def ended(self, rendezvous: Any) -> Any:
+        """It has begun; grpc tells of its end."""
+        end = _End(self._call, rendezvous._state)
         if not rendezvous.add_callback(end):
             end()
-    return rendezvous
+        return rendezvous
+
+    def failed(self, error: BaseException) -> None:
+        """It could not begin."""
+        self._call.failed(error)
 
 
-def _starting_single_threaded(original: Any, stub: Any, *args: Any, **kwargs: Any) -> Any:
+class _SingleThreaded(_Starting):
     """The same where no thread of the channel's tells of the end: it is noticed only by who asks for a message."""
-    rendezvous = _starting(original, stub, *args, **kwargs)
-    with _GUARD:
+
+    __slots__ = ()
+
+    def ended(self, rendezvous: Any) -> Any:
+        super().ended(rendezvous)
         for end in _ends(rendezvous):
             finalize(rendezvous, end).atexit = False  # a stream that is left half-way is never asked again
-    return rendezvous
+        return rendezvous
 
 
 def _cancelled(_: Any, args: tuple[Any, ...], __: dict[str, Any]) -> None:
@@ -135,20 +151,34 @@ def _ends(rendezvous: Any) -> list[_End]:
     return [callback for callback in rendezvous._state.callbacks or () if isinstance(callback, _End)]
 
 
+def _traced(kind: Callable[[ClientCall], Call]) -> Callable[[Any], Any]:
+    def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, tuple[Any, ...], dict[str, Any]] | None:
+        stub = args[0]
+        call = start_client_call(_TRACER, stub._method, stub._target)
+        if call is None:
+            return None
+        # (request, timeout, metadata, ...) in every kind
+        metadata = call.metadata(argument(args, kwargs, 3, "metadata"))
+        return (kind(call), *with_argument(args, kwargs, 3, "metadata", metadata))
+
+    return around_changed(begin, _WHAT)
+
+
 PATCHES = {
-    "grpc._channel:Channel.__init__": after(_note_target, "a gRPC client's channel"),
-    "grpc._channel:Channel.unary_unary": after(_pass_target_on, "a gRPC client's channel"),
-    "grpc._channel:Channel.unary_stream": after(_pass_target_on, "a gRPC client's channel"),
-    "grpc._channel:Channel.stream_unary": after(_pass_target_on, "a gRPC client's channel"),
-    "grpc._channel:Channel.stream_stream": after(_pass_target_on, "a gRPC client's channel"),
-    "grpc._channel:_UnaryUnaryMultiCallable.__call__": replacing(_blocking(current=True)),
-    "grpc._channel:_UnaryUnaryMultiCallable.with_call": replacing(_blocking(current=True)),
-    "grpc._channel:_UnaryUnaryMultiCallable.future": replacing(_starting),
-    "grpc._channel:_UnaryStreamMultiCallable.__call__": replacing(_starting),
-    "grpc._channel:_SingleThreadedUnaryStreamMultiCallable.__call__": replacing(_starting_single_threaded),
-    "grpc._channel:_SingleThreadedRendezvous.cancel": after(_cancelled, "a gRPC client's call"),
-    "grpc._channel:_StreamUnaryMultiCallable.__call__": replacing(_blocking(current=False)),
-    "grpc._channel:_StreamUnaryMultiCallable.with_call": replacing(_blocking(current=False)),
-    "grpc._channel:_StreamUnaryMultiCallable.future": replacing(_starting),
-    "grpc._channel:_StreamStreamMultiCallable.__call__": replacing(_starting),
+    "grpc._channel:Channel.__init__": after(_note_target, _CHANNEL),
+    "grpc._channel:Channel.unary_unary": after(_pass_target_on, _CHANNEL),
+    "grpc._channel:Channel.unary_stream": after(_pass_target_on, _CHANNEL),
+    "grpc._channel:Channel.stream_unary": after(_pass_target_on, _CHANNEL),
+    "grpc._channel:Channel.stream_stream": after(_pass_target_on, _CHANNEL),
+    "grpc._channel:_UnaryUnaryMultiCallable.__call__": _traced(_Current),
+    "grpc._channel:_UnaryUnaryMultiCallable.with_call": _traced(_Current),
+    "grpc._channel:_UnaryUnaryMultiCallable.future": _traced(_Starting),
+    "grpc._channel:_UnaryStreamMultiCallable.__call__": _traced(_Starting),
+    "grpc._channel:_SingleThreadedUnaryStreamMultiCallable.__call__": _traced(_SingleThreaded),
+    "grpc._channel:_SingleThreadedRendezvous.cancel": after(_cancelled, _WHAT),
+    "grpc._channel:_end_unary_response_blocking": before(_answered, _WHAT),
+    "grpc._channel:_StreamUnaryMultiCallable.__call__": _traced(_Waiting),
+    "grpc._channel:_StreamUnaryMultiCallable.with_call": _traced(_Waiting),
+    "grpc._channel:_StreamUnaryMultiCallable.future": _traced(_Starting),
+    "grpc._channel:_StreamStreamMultiCallable.__call__": _traced(_Starting),
 }

@@ -17,7 +17,8 @@ from opentelemetry import context as otel_context
 
 from tracerun.instrumentation.context import suppressed, tracer
 from tracerun.instrumentation.grpc_handlers import BEHAVIORS
-from tracerun.instrumentation.patching import argument, before, replacing, with_argument
+from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.patching import after, argument, before, replacing, with_argument
 from tracerun.instrumentation.rpc import code_name, text
 from tracerun.instrumentation.rpc_server import GUARD, ServerCall, Steps, run
 from tracerun.instrumentation.theirs import has_interceptor
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TRACER = tracer("grpc_server")
+_WHAT = "a gRPC server's call"
+# Where a servicer context keeps its call, if metadata is wanted: what is sent first, the context does not keep.
+_KEY = "tracerun_call"
 # grpc reads these from a handler's function (grpc.experimental).
 _EXPERIMENTAL = ("experimental_non_blocking", "experimental_thread_pool")
 
@@ -35,6 +39,8 @@ class _Call(ServerCall):
 
     def bind(self, rpc: Any) -> None:
         super().bind(rpc)
+        if Captured.server_response is not None:
+            setattr(rpc, _KEY, self)
         if not rpc.add_callback(self.over):
             self.over()
 
@@ -184,7 +190,14 @@ def _rejected(args: tuple[Any, ...], _: dict[str, Any]) -> None:
     call.end(code)
 
 
+def _sent(_: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    call = getattr(args[0], _KEY, None)
+    if call is not None:
+        call.answers(argument(args, kwargs, 1, "initial_metadata"))
+
+
 PATCHES = {
     "grpc._server:_Server.__init__": replacing(_make_server),
-    "grpc._server:_reject_rpc?": before(_rejected, "a gRPC server's call"),
+    "grpc._server:_Context.send_initial_metadata": after(_sent, _WHAT),
+    "grpc._server:_reject_rpc?": before(_rejected, _WHAT),
 }

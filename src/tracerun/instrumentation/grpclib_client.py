@@ -60,6 +60,7 @@ class _Closing:
 
 def _end(stream: Any, error: BaseException | None) -> None:
     call: ClientCall = vars(stream).pop(_KEY)
+    call.answered(stream.initial_metadata, stream.trailing_metadata)
     if error is None:
         # What the program has cancelled, or a connection that went before the status came, raises nothing here.
         complete = stream._recv_trailing_metadata_done or stream._trailers_only

@@ -49,6 +49,9 @@ class _Call(ServerCall):
     def is_cancellation(self, error: BaseException) -> bool:
         return isinstance(error, (asyncio.CancelledError, GeneratorExit, StreamTerminatedError))
 
+    def trailing_metadata(self) -> Any:
+        return None  # told when it is sent
+
     def bind(self, rpc: Any) -> None:
         self.rpc = rpc
         address = rpc.peer.addr()
@@ -108,6 +111,13 @@ def _sent(_: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if call is not None:
         status = kwargs.get("status")
         call.sent = "OK" if status is None else code_name(status)
+        call.answers(kwargs.get("metadata"))
+
+
+def _sent_first(_: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    call = _call_of(args[0]._stream)
+    if call is not None:
+        call.answers(kwargs.get("metadata"))
 
 
 def _aborted(_: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -131,6 +141,7 @@ def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
 PATCHES = {
     "grpclib.server:request_handler": _handling,
     "grpclib.server:Stream.__init__": after(_opened, _WHAT),
+    "grpclib.server:Stream.send_initial_metadata": after_async(_sent_first, _WHAT),
     "grpclib.server:Stream.send_trailing_metadata": after_async(_sent, _WHAT),
     "grpclib.server:Stream.__aexit__": _closing,
     "grpclib.server:_abort": after_async(_aborted, _WHAT),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
 
@@ -22,6 +22,7 @@ from tracerun.instrumentation.context import (
     excluded,
     extract,
     fail,
+    get_current,
     inject_into,
     library_of,
     record_exception,
@@ -198,6 +199,9 @@ def split_host(authority: str, scheme: str) -> tuple[str, int | None]:
     return host, DEFAULT_PORTS.get(scheme)
 
 
+_ENDED = Context()
+
+
 class ServerRequest:
     """A SERVER span from the first sight of a request to the end of its response's body.
 
@@ -227,7 +231,8 @@ class ServerRequest:
     def __init__(self, span: Span, values: dict[str, object], method: str) -> None:
         self.span = span
         # Beside the span the request itself, for those below that have neither environ nor scope at hand.
-        self.context = Context({**values, REQUEST_KEY: self})
+        values[REQUEST_KEY] = self
+        self.context = Context(values)
         self.route = ""
         self.status: int | None = None
         self.error: BaseException | None = None
@@ -253,6 +258,8 @@ class ServerRequest:
         if self._ended:
             return
         self._ended = True
+        # They refer to each other: what has ended is not to wait for the garbage collector.
+        self.context = _ENDED
         span = self.span
         if span.is_recording():
             self._describe(span)

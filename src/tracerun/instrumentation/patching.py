@@ -33,30 +33,20 @@ def around(begin: Callable[[tuple[Any, ...], dict[str, Any]], Call | None], what
         begin: Called with the positional and keyword arguments before the function.
         what: Named on stderr should our part fail.
     """
-    guard = guarded(what)
+    return around_changed(_unchanged(begin), what)
 
-    def factory(original: Any) -> Any:
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if sys.is_finalizing():
-                return original(*args, **kwargs)
-            call = None
-            with guard:
-                call = begin(args, kwargs)
-            if call is None:
-                return original(*args, **kwargs)
-            try:
-                result = original(*args, **kwargs)
-            except BaseException as error:
-                with guard:
-                    call.failed(error)
-                raise
-            with guard:
-                result = call.ended(result)
-            return result  # noqa: RET504 - what the guard swallows must leave the library's own result
 
-        return update_wrapper(wrapper, original)
+def around_async(begin: Callable[[tuple[Any, ...], dict[str, Any]], Call | None], what: str) -> Callable[[Any], Any]:
+    """The same around coroutine functions."""
+    return around_changed_async(_unchanged(begin), what)
 
-    return factory
+
+def _unchanged(begin: Callable[..., Call | None]) -> Callable[..., tuple[Call, tuple[Any, ...], dict[str, Any]] | None]:
+    def with_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = begin(args, kwargs)
+        return None if call is None else (call, args, kwargs)
+
+    return with_arguments
 
 
 def around_changed(
@@ -104,32 +94,6 @@ def around_changed_async(
             if begun is None:
                 return await original(*args, **kwargs)
             call, args, kwargs = begun
-            try:
-                result = await original(*args, **kwargs)
-            except BaseException as error:
-                with guard:
-                    call.failed(error)
-                raise
-            with guard:
-                result = call.ended(result)
-            return result  # noqa: RET504 - what the guard swallows must leave the library's own result
-
-        return update_wrapper(wrapper, original)
-
-    return factory
-
-
-def around_async(begin: Callable[[tuple[Any, ...], dict[str, Any]], Call | None], what: str) -> Callable[[Any], Any]:
-    """The same around coroutine functions."""
-    guard = guarded(what)
-
-    def factory(original: Any) -> Any:
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            call = None
-            with guard:
-                call = begin(args, kwargs)
-            if call is None:
-                return await original(*args, **kwargs)
             try:
                 result = await original(*args, **kwargs)
             except BaseException as error:

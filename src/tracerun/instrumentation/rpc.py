@@ -19,6 +19,7 @@ from __future__ import annotations
 import sys
 from _thread import allocate_lock
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -33,6 +34,7 @@ from tracerun.instrumentation.http import split_host
 from tracerun.instrumentation.theirs import is_traced
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
 
     from opentelemetry.context import Context
@@ -139,6 +141,13 @@ def with_context(metadata: Any, context: Context, host: Callable[[], str] | None
     return (*kept, *ours.items())
 
 
+def capture(span: Span, wanted: re.Pattern[str] | None, prefix: str, *metadata: Any) -> None:
+    """Makes attributes of what is wanted of metadata, one or several that belong together."""
+    if wanted is not None and span.is_recording():
+        pairs = chain.from_iterable(captured.items_of(part) or () for part in metadata)
+        span.set_attributes(captured.attributes(wanted, prefix, pairs))
+
+
 # Client
 
 
@@ -173,11 +182,16 @@ class ClientCall:
 
     def metadata(self, given: Any) -> Any:
         """The call's metadata with its context in it; what is named of the caller's own becomes attributes."""
-        wanted = Captured.client_request
-        if wanted is not None and self.span.is_recording():
-            pairs = captured.items_of(given)
-            self.span.set_attributes(captured.attributes(wanted, captured.RPC_REQUEST, pairs))
+        self.sends(given)
         return with_context(given, self.context, lambda: address_of_target(text(self.target))[0])
+
+    def sends(self, metadata: Any) -> None:
+        """What is named of the caller's own metadata becomes attributes."""
+        capture(self.span, Captured.client_request, captured.RPC_REQUEST, metadata)
+
+    def answered(self, *metadata: Any) -> None:
+        """So does what is named of the metadata that the call was answered with, before and after its messages."""
+        capture(self.span, Captured.client_response, captured.RPC_RESPONSE, *metadata)
 
     def ended(self, code: Any, details: Any = None) -> None:
         """The call has a status. Any but OK is an error of the client's."""

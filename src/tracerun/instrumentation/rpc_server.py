@@ -26,6 +26,7 @@ from tracerun.instrumentation.rpc import (
     SERVER_ERRORS,
     SYSTEM,
     attributes_of_peer,
+    capture,
     text,
 )
 
@@ -62,6 +63,7 @@ class ServerCall:
     """
 
     __slots__ = (
+        "_answer",
         "_arrived",
         "_broken",
         "_cut",
@@ -81,6 +83,7 @@ class ServerCall:
         self._tracer = tracer
         self._arrived = time_ns()
         self._once = allocate_lock()
+        self._answer: tuple[Any, ...] = ()
         self._running = False
         self._broken = ""
         self._cut = ""
@@ -116,6 +119,10 @@ class ServerCall:
         """Whether the client has gone, as far as can be asked."""
         return False
 
+    def trailing_metadata(self) -> Any:
+        """The metadata that goes out after the messages, as far as can be asked."""
+        return None if self.rpc is None else self.rpc.trailing_metadata()
+
     # The life of a call
 
     def start(self) -> None:
@@ -123,16 +130,18 @@ class ServerCall:
         name, attributes = _server_start(self.method)
         span = self._tracer.start_span(name, self.parent, SpanKind.SERVER, attributes, start_time=self._arrived)
         self.span, self.context = span, set_span_in_context(span, self.parent)
-        wanted = Captured.server_request
-        if wanted is not None and span.is_recording():
-            pairs = captured.items_of(self._metadata)
-            span.set_attributes(captured.attributes(wanted, captured.RPC_REQUEST, pairs))
+        capture(span, Captured.server_request, captured.RPC_REQUEST, self._metadata)
 
     def bind(self, rpc: Any) -> None:
         """The handler is about to run, with this servicer context."""
         self.rpc = rpc
         if self.span is not None and self.span.is_recording():
             self.span.set_attributes(attributes_of_peer(rpc.peer()))
+
+    def answers(self, metadata: Any) -> None:
+        """Metadata has gone out."""
+        if metadata is not None and Captured.server_response is not None:
+            self._answer = (*self._answer, metadata)
 
     def enter(self) -> None:
         """Code of the handler's runs from here, on a thread that a cancellation does not stop."""
@@ -215,6 +224,9 @@ class ServerCall:
             span.set_status(Status(StatusCode.ERROR, self._why()))
         if self._failure is not None:
             record_exception(span, self._failure)
+        if Captured.server_response is not None:
+            answer = (*self._answer, self.trailing_metadata())
+            capture(span, Captured.server_response, captured.RPC_RESPONSE, *answer)
 
     def _why(self) -> str | None:
         failure = self._failure

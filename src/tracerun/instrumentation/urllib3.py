@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tracerun.agent.guard import guarded
+from tracerun.instrumentation import backends
 from tracerun.instrumentation.bodies import HTTPLIB, hold_httplib
-from tracerun.instrumentation.context import tracer
+from tracerun.instrumentation.context import client_suppressed, tracer
 from tracerun.instrumentation.http import HttplibSpan, authority, start_http_client
 from tracerun.instrumentation.late_span import KEY
 from tracerun.instrumentation.patching import argument, around, around_async
@@ -39,7 +40,8 @@ class Urllib3Span(HttplibSpan):
     def body_follows(self, response: Any) -> bool:
         """Whether it is still to be read."""
         # Of releases before 2.0 the response is http.client's own.
-        return hold_httplib(self, getattr(response, "_original_response", response))
+        origin = getattr(response, "_original_response", response)
+        return hold_httplib(self, origin) or backends.hold(self, origin)
 
 
 class _Span(Urllib3Span):
@@ -48,6 +50,8 @@ class _Span(Urllib3Span):
 
 def begin(kind: type[Urllib3Span], tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Starts the span of an attempt, and puts its context into a copy of the headers."""
+    if client_suppressed():  # before the headers are copied: requests is over this
+        return None
     # _make_request(self, conn, method, url, body=None, headers=None, ...) in every release since 1.26; it is
     # one attempt, where urlopen calls itself for retries and redirects. urlopen passes headers by name.
     pool, method, target = args[0], argument(args, kwargs, 2, "method"), argument(args, kwargs, 3, "url")
@@ -87,6 +91,7 @@ def patches(package: str, begin: Callable[[tuple[Any, ...], dict[str, Any]], Any
         attempt = f"{package}._async.connectionpool:AsyncHTTPConnectionPool._make_request"
         made[attempt] = around_async(begin, package)
         made[f"{package}.backend._base:ResponsePromise.response"] = _watched
+        made.update(backends.patches(package))
     return made
 
 

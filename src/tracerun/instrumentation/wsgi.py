@@ -12,11 +12,9 @@ from functools import update_wrapper
 from io import IOBase
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import HeaderGetter
+from tracerun.instrumentation.context import HeaderGetter, attach, get_current, reset
 from tracerun.instrumentation.http import (
     REQUEST_KEY,
     ServerRequest,
@@ -40,7 +38,16 @@ def _headers(environ: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key.removeprefix("HTTP_").replace("_", "-"), value
 
 
-_GETTER = HeaderGetter(lambda environ, name: environ.get("HTTP_" + name.upper().replace("-", "_")), _headers)
+def _header(environ: dict[str, Any], name: str) -> Any:
+    return environ.get("HTTP_" + name.upper().replace("-", "_"))
+
+
+def _w3c(environ: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+    get = environ.get
+    return get("HTTP_TRACEPARENT"), get("HTTP_TRACESTATE"), get("HTTP_BAGGAGE")
+
+
+_GETTER = HeaderGetter(_header, _headers, _w3c)
 _GUARD = guarded("a WSGI request")
 # A body that is all there: servers look at its type and length, and no code of the program follows.
 _WHOLE = (list, tuple)
@@ -91,12 +98,12 @@ class Body:
         return self
 
     def __next__(self) -> bytes:
-        token = otel_context.attach(self._context)
+        token = attach(self._context)
         try:
             if self._iterator is None:
                 self._iterator = iter(self._body)
             part = next(self._iterator)
-            self._context = otel_context.get_current()
+            self._context = get_current()
             return part
         except StopIteration:
             with _GUARD:
@@ -106,11 +113,11 @@ class Body:
             self._request.record(error)
             raise
         finally:
-            otel_context.detach(token)
+            reset(token)
 
     def close(self) -> None:
         """PEP 3333: called by the server when the request is over, however it ended."""
-        token = otel_context.attach(self._context)
+        token = attach(self._context)
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
@@ -121,7 +128,7 @@ class Body:
         finally:
             with _GUARD:
                 self._request.end()
-            otel_context.detach(token)
+            reset(token)
 
     def __del__(self) -> None:
         # Neither exhausted nor closed: test clients do that.
@@ -175,7 +182,7 @@ def run_in(request: ServerRequest, application: Callable[..., Any], environ: dic
             request.answered(args[0] if args else kwargs.get("response_headers"))
         return start(status, *args, **kwargs)
 
-    token = otel_context.attach(request.context)
+    token = attach(request.context)
     try:
         body = application(environ, start_response)
     except BaseException as error:
@@ -184,7 +191,7 @@ def run_in(request: ServerRequest, application: Callable[..., Any], environ: dic
             request.end()
         raise
     finally:
-        otel_context.detach(token)
+        reset(token)
     with _GUARD:
         if type(body) not in _WHOLE and not _is_file(body, environ):
             return (SizedBody if hasattr(body, "__len__") else Body)(body, request)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 from rich.text import Text
 
+from tracerun import terminal
 from tracerun.calltree import Trace, clean, to_ascii
+from tracerun.errors import say
 from tracerun.viewer.chain import Chain
 from tracerun.viewer.files import SpanFiles
 from tracerun.viewer.totals import counted, draw_calls, draw_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions
 
 _NARROWEST = 24  # columns; below this nothing could be read any more, so lines are left to be wrapped
 _LISTED = 5  # ids that an ambiguous prefix is answered with
@@ -38,9 +40,9 @@ def show(directory: str, which: str = "last", *, verbose: bool = False, console:
     found = _ids(files, which)
     trace = Trace(files.spans(found[0]) if len(found) == 1 else ())
     if not trace.rows:
-        sys.stderr.write(f"tracerun: {clean(_problem(files, which, found))}\n")
+        say(clean(_problem(files, which, found)), slug="no-trace")
         return 1
-    page = Page(console or Console())
+    page = Page(console or terminal.console())
     draw_header(page, trace)
     Chain(page, trace, verbose=verbose).draw()
     draw_calls(page, trace)

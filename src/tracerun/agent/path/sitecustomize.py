@@ -11,7 +11,6 @@ import sys
 
 
 def _boot(folder):
-    before = set(sys.modules)
     package = os.path.dirname(os.path.dirname(folder))
     if sys.version_info < (3, 10):
         if os.environ.get("TRACERUN_PID") == str(os.getpid()):
@@ -33,10 +32,6 @@ def _boot(folder):
     from tracerun.agent.boot import boot
 
     boot(folder)
-    # The program's own import of these is the first, as its finders see it: ours needed them early.
-    for name in ("__future__", "atexit"):
-        if name not in before:
-            sys.modules.pop(name, None)
 
 
 def _is_another():
@@ -53,11 +48,12 @@ def _is_another():
 def _say_too_old():
     del os.environ["TRACERUN_PID"]  # a program that goes on by exec is told once
     strict = os.environ.get("TRACERUN_STRICT", "").lower() in ("true", "1", "yes", "on")
-    line = "tracerun: this program is not traced: %s is Python %d.%d, tracerun needs 3.10 or later; %s\n" % (
+    line = "tracerun: this program is not traced: %s is Python %d.%d, tracerun needs 3.10 or later; %s [%s]\n" % (
         sys.executable,
         sys.version_info[0],
         sys.version_info[1],
         "not started, because of --strict (TRACERUN_STRICT)" if strict else "run it with one of these",
+        "python-too-old",
     )
     try:
         os.write(2, line if isinstance(line, bytes) else line.encode("utf-8", "backslashreplace"))

@@ -1,0 +1,37 @@
+"""What tracerun is to reach: one table, by row and metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound of a figure."""
+
+    bound: float
+    at_least: bool = False
+
+    def met(self, value: float) -> bool:
+        """Whether a figure is within the bound."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+
+GOALS: dict[tuple[str, str], Goal] = {
+    ("pass", "cpu_ms"): Goal(2.2),
+    ("pass", "peak_mib"): Goal(14),
+    ("pass to receiver", "cpu_ms"): Goal(2.2),
+    ("flask start", "cpu_ms"): Goal(1.3),
+    ("fastapi start", "cpu_ms"): Goal(1.15),
+    ("grpc start", "cpu_ms"): Goal(1.4),
+    ("flask", "cpu_us"): Goal(70),
+    ("fastapi", "cpu_us"): Goal(75),
+    ("grpc", "cpu_us"): Goal(130),
+    ("unsampled", "cpu_us"): Goal(12),
+    ("waitress", "requests_per_s"): Goal(0.75, at_least=True),
+    ("uvicorn", "requests_per_s"): Goal(0.7, at_least=True),
+    ("encode", "cpu_us"): Goal(9),
+    ("exit refused", "wall_s"): Goal(0.3),
+    ("exit black hole", "wall_s"): Goal(2),
+    ("memory", "growth_mib"): Goal(3),
+}

@@ -1,0 +1,1 @@
+"""``tracerun --check``: would a trace arrive, and where not, what to set."""

@@ -1,0 +1,228 @@
+"""The lean span: to whoever looks at it, it is the SDK's."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, sampling
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
+
+from tests.conftest import PYTHON, Runner
+from tracerun.agent import lean
+from tracerun.agent.provider import OurProvider, PrivateIdGenerator
+from tracerun.export import protobuf
+from tracerun.export.lane import size_of
+from tracerun.settings import Settings
+from tracerun.values import SAMPLERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from opentelemetry.context import Context
+
+
+class Kept(SpanProcessor):
+    """Stands for the pipeline and its processor."""
+
+    def __init__(self) -> None:
+        self.spans: list[ReadableSpan] = []
+        self.own: set[int] | None = None
+        self.processor = self
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.spans.append(span)
+
+
+class CountedIds(PrivateIdGenerator):
+    """The same ids for both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = itertools.count(1)
+
+    def generate_span_id(self) -> int:
+        return next(self._next)
+
+    def generate_trace_id(self) -> int:
+        return next(self._next)
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lean.Lean, "pipeline", None)
+
+
+def made(kept: Kept, *, sampler: str = "parentbased_always_on", install: bool = True, **env: str) -> Any:
+    """A tracer of ours; with lean spans, if nothing speaks against them."""
+    settings = Settings.from_env({"OTEL_TRACES_SAMPLER": sampler, **env})
+    name, _, ratio = sampler.partition(":")
+    known: Any = sampling._KNOWN_SAMPLERS[name]
+    chosen = known(float(ratio)) if ratio else known
+    provider = OurProvider(
+        sampler=chosen, resource=Resource({"a": "b"}), shutdown_on_exit=False, id_generator=CountedIds()
+    )
+    provider.add_span_processor(kept)
+    if install:
+        lean.install(provider, kept, settings)  # type: ignore[arg-type]
+    return provider.get_tracer("tracerun.requests", "1")
+
+
+FAR = SpanContext(5, 6, True, TraceFlags(1), TraceState([("k", "v")]))
+MANY = {f"key {number}": number for number in range(200)}
+VALUES = ["text", 1, True, 1.5, ["a", "b"], ("a", None), b"bytes", {"a": 1}, None, object, [1, "mixed"], "\ud800"]
+
+
+def _attributes_one_by_one(span: Any) -> None:
+    for number, value in enumerate(VALUES):
+        span.set_attribute(f"key {number}", value)
+    span.set_attribute("", "no key")
+
+
+def _raises(span: Any) -> None:
+    with pytest.raises(ZeroDivisionError), span:
+        1 / 0  # noqa: B018
+
+
+OPERATIONS: dict[str, Callable[[Any], Any]] = {
+    "nothing": lambda span: None,
+    "attributes": _attributes_one_by_one,
+    "attributes at once": lambda span: span.set_attributes(dict(zip("abcdefghijkl", VALUES, strict=True))),
+    "too many attributes": lambda span: [span.set_attribute(key, value) for key, value in MANY.items()],
+    "an attribute again": lambda span: [span.set_attribute("url.full", value) for value in ("x", "y")],
+    "events": lambda span: [span.add_event("event", {"n": n}, timestamp=n) for n in range(1, 200)],
+    "links": lambda span: [span.add_link(FAR, {"n": n}) for n in range(200)],
+    "a status": lambda span: span.set_status(Status(StatusCode.ERROR, "why")),
+    "a status in two": lambda span: span.set_status(StatusCode.ERROR, "why"),
+    "ok stays": lambda span: [span.set_status(code) for code in (StatusCode.OK, StatusCode.ERROR)],
+    "another name": lambda span: span.update_name("other"),
+    "an exception": lambda span: span.record_exception(ValueError("no"), {"more": 1}, timestamp=1),
+    "an exception that passes": _raises,
+    "after the end": lambda span: [
+        span.end(7),
+        span.set_attribute("late", 1),
+        span.set_attributes({"late": 1}),
+        span.update_name("late"),
+        span.add_event("late"),
+        span.set_status(StatusCode.ERROR),
+        span.end(9),
+    ],
+}
+FIRST: list[Any] = [
+    None,
+    {"url.full": "http://a/b?c", "server.port": 80},
+    MANY,
+    dict(zip("abcdefghijkl", VALUES, strict=True)),
+]
+
+
+def _encoded(span: Any) -> bytes:
+    """As it is sent, with times that are always the same."""
+    span._start_time, span._end_time = 1, 2
+    for event in span.events:
+        event._timestamp = 3
+        event.attributes._immutable = False
+        event.attributes.pop("exception.stacktrace", None)
+    return protobuf.encode_span(span)
+
+
+def _timeless(span: ReadableSpan) -> dict[str, Any]:
+    events = [(event.name, dict(event.attributes or {}).keys()) for event in span.events]
+    links = [(link.context, dict(link.attributes or {})) for link in span.links]
+    dropped = (span.dropped_attributes, span.dropped_events, span.dropped_links)
+    scope, resource = span.instrumentation_scope, span.resource
+    return {
+        "fields": (span.name, span.context, span.parent, span.kind, span.status.status_code, span.status.description),
+        "attributes": dict(span.attributes or {}),
+        "more": (events, links, dropped, scope, resource),
+        "size": size_of(span),
+        "encoded": _encoded(span),
+    }
+
+
+@pytest.mark.parametrize("first", range(len(FIRST)))
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_as_the_sdks(name: str, first: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is done to it, it reads as the SDK's own does, which says the same in the log."""
+    results = []
+    for is_lean in (False, True):
+        kept = Kept()
+        caplog.clear()
+        context = set_span_in_context(NonRecordingSpan(FAR))
+        span = made(kept, install=is_lean).start_span("GET", context, SpanKind.CLIENT, FIRST[first])
+        assert isinstance(span, lean.LeanSpan) is is_lean
+        assert isinstance(span, SdkSpan)
+        assert span.is_recording()
+        OPERATIONS[name](span)
+        if span.is_recording():
+            span.end()
+        (ended,) = kept.spans
+        assert (ended.end_time or 0) >= (0 if name == "after the end" else ended.start_time or 0) > -1
+        assert not span.is_recording()
+        results.append((_timeless(ended), [record.getMessage() for record in caplog.records]))
+    assert results[0] == results[1]
+
+
+def _parents() -> Iterator[Context | None]:
+    yield set_span_in_context(NonRecordingSpan(SpanContext(0, 0, False)))
+    for flags, state, remote in itertools.product((0, 1), (None, TraceState([("k", "v")])), (False, True)):
+        context = SpanContext(2**128 - 7 * (flags + 1), 9, remote, TraceFlags(flags), state)
+        yield set_span_in_context(NonRecordingSpan(context))
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        *(name for name in SAMPLERS if "ratio" not in name),
+        *(f"{name}:{ratio}" for name in SAMPLERS if "ratio" in name for ratio in ("0.0", "0.5", "1.0")),
+    ],
+)
+def test_what_is_sampled(sampler: str) -> None:
+    """The decision, the ids, the flags and the state are those of the SDK's samplers, for every kind of parent."""
+    for parent in _parents():
+        contexts = []
+        for is_lean in (False, True):
+            tracer = made(Kept(), sampler=sampler, install=is_lean)
+            span = tracer.start_span("GET", parent)
+            contexts.append((span.get_span_context(), span.is_recording(), type(span) is lean.LeanSpan))
+        assert contexts[0][:2] == contexts[1][:2]
+        assert contexts[1][2] is contexts[1][1]
+
+
+def test_what_speaks_against_it() -> None:
+    """Limits, a start time or links get the SDK's span, and so does everything after it is switched off."""
+    assert type(made(Kept()).start_span("GET")) is lean.LeanSpan
+    assert type(made(Kept(), OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="3").start_span("GET")) is not lean.LeanSpan
+    kept = Kept()
+    tracer = made(kept)
+    for options in ({"start_time": 1}, {"links": [Link(FAR)]}):
+        assert type(tracer.start_span("GET", **options)) is not lean.LeanSpan
+
+
+def test_a_processor_of_the_programs(run: Runner, web: Any) -> None:
+    """From when it is added, it gets to see all spans, those that are open then among them."""
+    program = run.program(
+        "import sys, requests\nfrom opentelemetry import trace\nfrom opentelemetry.sdk.trace import SpanProcessor\n"
+        "class Mine(SpanProcessor):\n"
+        "    def on_start(self, span, parent_context=None): print('start', span.name)\n"
+        "    def on_end(self, span): print('end', span.name, type(span).__name__)\n"
+        "requests.get(sys.argv[1])\n"
+        "trace.get_tracer_provider().add_span_processor(Mine())\n"
+        "requests.get(sys.argv[1])\n"
+    )
+    done = run.traced(PYTHON, program, web.url)
+    assert (done.status, done.out, done.err) == (0, "start GET\nend GET ReadableSpan\n", "")
+    assert len(done.spans) == 2
