@@ -19,6 +19,8 @@ LIBRARIES = (
     "httpx",
     "pyramid==2.1",
     "requests",
+    # tracerun's launcher brings it; where it is, `import httpx` imports it too, and so it must be everywhere.
+    "rich",
     "tornado",
     "urllib3",
     "uvicorn",

@@ -172,7 +172,7 @@ class Pipeline:
                     deadline, parked = self._deadline, self._parked
                     self._round(deadline, before_fork=parked)
                     self._see_to_signals()
-                    if self._deadline is None and not parked:
+                    if self._deadline is None:  # before a fork too: after it there may be no other span for long
                         with guard.guarded("the status file"):
                             self.status.keep()
                     if deadline is not None:
