@@ -587,8 +587,13 @@ def test_libraries_loaded_before_us(run: Runner, web: Any, tmp_path: Path) -> No
     packages = next((tmp_path / "env").glob("lib/python3*/site-packages"))
     (packages / "early.pth").write_text("import urllib.request\n")
     code = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])"
-    done = run.traced(str(tmp_path / "env" / "bin" / "python"), "-c", code, web.url)
+    python = str(tmp_path / "env" / "bin" / "python")
+    done = run.traced(python, "-c", code, web.url)
     assert (done.status, done.theirs, len(done.spans)) == (0, "", 1)
+    # A namespace package, as setuptools makes them, is none.
+    (packages / "early.pth").write_text("import sys, types; sys.modules['paste'] = types.ModuleType('paste')\n")
+    armed = "import sys; print('paste' in sys.modules, 'tracerun.agent.arming' in sys.modules)"
+    assert run.traced(python, run.program(armed)).out == "True False\n"
     # The list of those whose import somebody waits for.
     known = {name.partition(".")[0] for library in CATALOG for name in library.modules} & sys.stdlib_module_names
     assert known | {"multiprocessing"} == boot.PYTHONS_OWN

@@ -112,7 +112,8 @@ def _may_matter(name: str) -> bool:
     top = name.partition(".")[0]
     if top in sys.stdlib_module_names:
         return top in PYTHONS_OWN
-    return top not in _OURS and not top.startswith("_")
+    # A namespace package that a .pth file makes has no file, and no code that anybody could wait for.
+    return top not in _OURS and not top.startswith("_") and getattr(sys.modules[name], "__file__", None) is not None
 
 
 def _wait(*, at_once: bool) -> None:
