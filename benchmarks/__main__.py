@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from benchmarks.rows import Row
 
 _QUIET = 1.0
+_WIDE = 170
 _MARKS = {True: " [green]✓[/]", False: " [red]✗[/]", None: ""}
 
 
@@ -40,6 +41,8 @@ def main() -> None:
     """Runs the bench as the command line has it."""
     options = _options()
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
     rows = [row for row in ROWS if _wanted(row, options)]
     if not rows:
         sys.exit(f"no such row; there are {', '.join(row.name for row in ROWS)}")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import PYTHON, TRACERUN, Runner, WebServer, free_port
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import allow_baggage, takes_baggage
+from tracerun.instrumentation.propagation import allow_baggage, takes_baggage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

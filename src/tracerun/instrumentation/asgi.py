@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import W3C, HeaderGetter, attach, detach
+from tracerun.instrumentation.context import attach, detach
 from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest, request_around, split_host, start_http_server
 from tracerun.instrumentation.patching import after
+from tracerun.instrumentation.propagation import W3C, HeaderGetter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

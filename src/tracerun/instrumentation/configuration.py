@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracerun.instrumentation import exclusion, headers, redaction
-from tracerun.instrumentation.context import allow_baggage
+from tracerun.instrumentation.propagation import allow_baggage
 
 if TYPE_CHECKING:
     from tracerun.settings import Settings

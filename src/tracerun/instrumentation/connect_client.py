@@ -20,7 +20,7 @@ from opentelemetry.propagators.composite import CompositePropagator
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.connect import CONNECT, GRPC, code_of, metadata_of, method_of, read
-from tracerun.instrumentation.context import client_suppressed, detach, excluded, inject_into, tracer
+from tracerun.instrumentation.context import client_suppressed, detach, excluded, tracer
 from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.http import address_of, authority
 from tracerun.instrumentation.patching import (
@@ -31,6 +31,7 @@ from tracerun.instrumentation.patching import (
     before,
     replacing,
 )
+from tracerun.instrumentation.propagation import inject_into
 from tracerun.instrumentation.rpc import ClientCall, start_client_call
 
 if TYPE_CHECKING:

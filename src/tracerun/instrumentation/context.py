@@ -1,27 +1,21 @@
-"""What the HTTP and the RPC span share: tracer, suppression, propagation, and how a span is made to fail."""
+"""What the HTTP and the RPC span share: tracer, context, suppression, and how a span is made to fail."""
 
 from __future__ import annotations
 
-import logging
 import os
-import re
-import sys
 import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as otel_context
-from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry import trace
 from opentelemetry.context import (
     _SUPPRESS_HTTP_INSTRUMENTATION_KEY,
     _SUPPRESS_INSTRUMENTATION_KEY,
     Context,
 )
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
-from opentelemetry.propagators.composite import CompositePropagator
-from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
@@ -34,24 +28,19 @@ from opentelemetry.trace import (
     get_current_span,
 )
 from opentelemetry.trace.propagation import _SPAN_KEY
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tracerun import __version__
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.exclusion import EXCLUDED_KEY
-from tracerun.instrumentation.headers import items_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from contextvars import Token
 
-    from opentelemetry.propagators.textmap import TextMapPropagator
 
 # The key that opentelemetry-instrumentation sets beside the API's own, for packages of before 1.12.
 _SUPPRESS_PLAIN = "suppress_instrumentation"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.45.0"
-
-__all__ = ["ClientSpan", "SpanKind", "extract", "fail", "suppressed", "tracer"]
 
 
 def _runtime() -> tuple[Callable[[Context], Any], Callable[[], Context], Callable[[Any], None]]:
@@ -83,103 +72,6 @@ def suppressed(current: Context | None = None) -> bool:
     """Whether this context is one that must not be traced at all (``suppress_instrumentation()``)."""
     context = get_current() if current is None else current
     return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN))
-
-
-class HeaderGetter(Getter[Any]):
-    """Reads the propagators' fields from a carrier by a function from name to value.
-
-    Args:
-        read: That function.
-        items: Gives all pairs of the carrier; not needed for a mapping of headers, or an object that has one.
-        w3c: Gives the fields ``W3C`` in one go; not needed where reading one of them is quick.
-    """
-
-    def __init__(
-        self,
-        read: Callable[[Any, str], str | None],
-        items: Callable[[Any], Iterable[Any] | None] = items_of,
-        w3c: Callable[[Any], Sequence[str | None]] | None = None,
-    ) -> None:
-        self._read = read
-        self._items = items
-        self.w3c = w3c or (lambda carrier: [read(carrier, name) for name in W3C])
-
-    def items(self, carrier: Any, names: Iterable[str]) -> Iterable[Any]:
-        """All pairs of the carrier; of one that cannot list them those of the names."""
-        listed = self._items(carrier)
-        if listed is not None:
-            return listed
-        found = ((name, self._read(carrier, name)) for name in names)
-        return [(name, value) for name, value in found if value is not None]
-
-    def get(self, carrier: Any, key: str) -> list[str] | None:
-        """The values of a field; none where it is missing."""
-        value = self._read(carrier, key)
-        return None if value is None else [value]
-
-    def keys(self, carrier: Any) -> list[str]:  # noqa: ARG002 - no propagator of ours lists the fields
-        """Unused by the W3C propagators."""
-        return []
-
-
-# The fields of the propagators that are used unless something else is set.
-W3C = ("traceparent", "tracestate", "baggage")
-# As nearly all of them are; what else is valid, or nearly so, is the propagator's to read.
-_TRACEPARENT = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-0([01])").fullmatch
-_FLAGS = {"0": TraceFlags(TraceFlags.DEFAULT), "1": TraceFlags(TraceFlags.SAMPLED)}
-
-
-class _Standard:
-    """The global propagator, once it is known to be W3C's two."""
-
-    textmap: object = None
-
-
-def _is_standard(textmap: Any) -> bool:
-    kinds = [type(part) for part in getattr(textmap, "_propagators", ())]
-    if type(textmap) is not CompositePropagator or kinds != [TraceContextTextMapPropagator, W3CBaggagePropagator]:
-        return False
-    _Standard.textmap = textmap
-    return True
-
-
-def extract(carrier: Any, getter: HeaderGetter) -> Context:
-    """The caller's context from a request, on nothing else: what this process was doing is not its parent."""
-    textmap = propagate.get_global_textmap()
-    if textmap is _Standard.textmap or _is_standard(textmap):
-        traceparent, tracestate, entries = getter.w3c(carrier)
-        if tracestate is None and entries is None:
-            if traceparent is None:
-                return Context()
-            caller = _caller(traceparent)
-            if caller is not None:
-                return Context({_SPAN_KEY: NonRecordingSpan(caller)})
-    return _extract_by(textmap, carrier, getter)
-
-
-def _caller(traceparent: str) -> SpanContext | None:
-    """The caller's span; none where the text is anything but plain."""
-    match = _TRACEPARENT(traceparent)
-    if match is None:
-        return None
-    trace_id, span_id, sampled = match.groups()
-    caller = SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[sampled])
-    return caller if caller.is_valid else None
-
-
-def _extract_by(textmap: TextMapPropagator, carrier: Any, getter: HeaderGetter) -> Context:
-    context = textmap.extract(carrier, Context(), getter=getter)
-    span = context.get(_SPAN_KEY)
-    if isinstance(span, Span) and span.get_span_context().trace_flags & ~TraceFlags.SAMPLED:
-        return _with_known_flags(context, span.get_span_context())
-    return context
-
-
-def _with_known_flags(context: Context, caller: SpanContext) -> Context:
-    """Without the flags of later versions (*random*): they would go on to services that reject them."""
-    flags = TraceFlags(caller.trace_flags & TraceFlags.SAMPLED)
-    known = SpanContext(caller.trace_id, caller.span_id, caller.is_remote, flags, caller.trace_state)
-    return Context({**context, _SPAN_KEY: NonRecordingSpan(known)})
 
 
 def excluded(context: Context) -> Context:
@@ -226,25 +118,6 @@ class Later(Mapping[str, Any]):
     def items(self) -> Any:
         """As a dict's own."""
         return self.copy().items()
-
-
-class _NotOurs(logging.Filter):
-    """Drops what the propagators log about a field that we had them read: clients could flood the program's log.
-
-    Looks at the stack, and so costs nothing unless something is logged.
-    """
-
-    def filter(self, _: logging.LogRecord) -> bool:
-        """Whether the record is of the program's own doing."""
-        frame = sys._getframe()
-        while frame is not None and frame.f_code is not _extract_by.__code__:
-            frame = frame.f_back  # type: ignore[assignment]
-        return frame is None
-
-
-_TALKATIVE = ("baggage", "baggage.propagation", "propagators.composite", "trace.propagation.tracecontext", "trace.span")
-for _name in _TALKATIVE:
-    logging.getLogger(f"opentelemetry.{_name}").addFilter(_NotOurs())
 
 
 def fail(span: Span, error: BaseException, *, describe: bool = True) -> None:
@@ -349,53 +222,6 @@ def start_client(
     context = Context(values)
     inject(context)
     return kind(span, attach(context))
-
-
-class BaggageHosts:
-    """Where baggage may go, as the settings say.
-
-    Attributes:
-        known: The hosts; none where it may go everywhere.
-        ends: The same of ``*.example.com``, as ``.example.com``.
-    """
-
-    known: frozenset[str] | None = None
-    ends: tuple[str, ...] = ()
-
-
-def allow_baggage(hosts: tuple[str, ...]) -> None:
-    """Takes the hosts that baggage may go to; an empty list is every host."""
-    names = [host.lower() for host in hosts]
-    BaggageHosts.known = frozenset(names) if names else None
-    BaggageHosts.ends = tuple(name[1:] for name in names if name.startswith("*"))
-
-
-def takes_baggage(host: str) -> bool:
-    """Whether baggage may go to a host."""
-    known, name = BaggageHosts.known, host.lower()
-    return known is None or name in known or (bool(BaggageHosts.ends) and name.endswith(BaggageHosts.ends))
-
-
-def inject_into(carrier: Any, context: Context, host: Callable[[], str] | None = None) -> None:
-    """Puts the context's fields into a carrier that takes items.
-
-    Args:
-        carrier: Headers or metadata.
-        context: The context.
-        host: Gives the host that they are sent to, where only some may have baggage.
-    """
-    if BaggageHosts.known is not None and not takes_baggage(host() if host is not None else ""):
-        context = baggage.clear(context)
-    textmap = propagate.get_global_textmap()
-    span: Any = context.get(_SPAN_KEY)
-    if span is None or baggage.get_all(context) or not (textmap is _Standard.textmap or _is_standard(textmap)):
-        textmap.inject(carrier, context)
-        return
-    own: SpanContext = span.get_span_context()
-    if own.is_valid:
-        carrier["traceparent"] = f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}"
-        if own.trace_state:
-            carrier["tracestate"] = own.trace_state.to_header()
 
 
 def client_suppressed(context: Context | None = None) -> bool:

@@ -16,14 +16,11 @@ from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.context import (
     ClientSpan,
-    HeaderGetter,
     Later,
     client_suppressed,
     excluded,
-    extract,
     fail,
     get_current,
-    inject_into,
     library_of,
     record_exception,
     start_client,
@@ -31,6 +28,7 @@ from tracerun.instrumentation.context import (
 )
 from tracerun.instrumentation.exclusion import Exclusion, excludes_incoming, excludes_outgoing
 from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.propagation import HeaderGetter, extract, inject_into
 from tracerun.instrumentation.theirs import is_traced
 
 if TYPE_CHECKING:

@@ -27,10 +27,11 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_contex
 
 from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import HeaderGetter, excluded, inject_into, suppressed, type_name
+from tracerun.instrumentation.context import excluded, suppressed, type_name
 from tracerun.instrumentation.exclusion import Exclusion, excludes_call
 from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.http import split_host
+from tracerun.instrumentation.propagation import HeaderGetter, inject_into
 from tracerun.instrumentation.theirs import is_traced
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_contex
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import excluded, extract, record_exception
+from tracerun.instrumentation.context import excluded, record_exception
 from tracerun.instrumentation.exclusion import Exclusion, excludes_call
 from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.propagation import extract
 from tracerun.instrumentation.rpc import (
     METADATA_GETTER,
     OTHER_METHOD,

@@ -8,8 +8,9 @@ from urllib.parse import unquote
 from opentelemetry import context as otel_context
 
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import HeaderGetter, detach
+from tracerun.instrumentation.context import detach
 from tracerun.instrumentation.http import ServerRequest, current_request, split_host, start_http_server
+from tracerun.instrumentation.propagation import HeaderGetter
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer

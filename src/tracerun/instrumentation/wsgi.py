@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import HeaderGetter, attach, get_current, reset
+from tracerun.instrumentation.context import attach, get_current, reset
 from tracerun.instrumentation.http import (
     REQUEST_KEY,
     ServerRequest,
@@ -24,6 +24,7 @@ from tracerun.instrumentation.http import (
     start_http_server,
 )
 from tracerun.instrumentation.patching import after
+from tracerun.instrumentation.propagation import HeaderGetter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
