@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.environments import ROOT
-from benchmarks.processes import LONGEST, Failed
+from benchmarks.processes import Failed, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +52,7 @@ def per_request(command: list[str], variables: Mapping[str, str]) -> float | Non
 
 
 def _by_perf(command: list[str], variables: Mapping[str, str]) -> int:
-    done = _run([*_PERF, *command], variables)
+    done = run([*_PERF, *command], variables)
     found = _perf_count(done.stderr)
     if found is None:
         raise Failed("perf has counted nothing")
@@ -72,7 +70,7 @@ def _by_valgrind(environment: Environment, words: list[str], variables: Mapping[
     if not launcher:
         return _callgrind([environment.python, *words], variables)
     # What the launcher gives to its command is what a command says that prints its environment.
-    shown = _run([*launcher, shutil.which("env") or "/usr/bin/env", "-0"], variables).stdout
+    shown = run([*launcher, shutil.which("env") or "/usr/bin/env", "-0"], variables).stdout
     given = dict(pair.split("=", 1) for pair in shown.split("\0") if "=" in pair)
     before = _callgrind([environment.python, _EXEC_IS_THE_END, *launcher, "/bin/true"], variables)
     return before + _callgrind([environment.python, *words], given)
@@ -81,21 +79,8 @@ def _by_valgrind(environment: Environment, words: list[str], variables: Mapping[
 def _callgrind(command: list[str], variables: Mapping[str, str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "callgrind.out")
-        _run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *command], variables)
+        run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *command], variables)
         match = re.search(r"^(?:summary|totals): (\d+)", out.read_text(encoding="utf-8"), re.MULTILINE)
     if match is None:
         raise Failed("callgrind has counted nothing")
     return int(match[1])
-
-
-def _run(command: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        env=dict(variables),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LONGEST,
-        check=False,
-    )

@@ -38,21 +38,26 @@ class Usage:
     peak_kib: int
 
 
+def run(command: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end, in the folder of the project."""
+    return subprocess.run(
+        command,
+        env=dict(variables),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+        check=False,
+    )
+
+
 def used(command: list[str], variables: Mapping[str, str]) -> Usage:
     """Runs a command to its end."""
     base = str(getattr(sys, "_base_executable", sys.executable))
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report")
-        done = subprocess.run(
-            [base, "-I", "-S", _SPAWN, str(report), *command],
-            env=dict(variables),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST,
-            check=False,
-        )
+        done = run([base, "-I", "-S", _SPAWN, str(report), *command], variables)
         if not report.exists():
             raise Failed(_last_line(done.stderr))
         status, wall, cpu, peak = report.read_text(encoding="ascii").split()
@@ -63,16 +68,7 @@ def used(command: list[str], variables: Mapping[str, str]) -> Usage:
 
 def answer(command: list[str], variables: Mapping[str, str]) -> dict[str, float]:
     """Runs a worker; gives what it printed, which is its figures as JSON in the last line."""
-    done = subprocess.run(
-        command,
-        env=dict(variables),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LONGEST,
-        check=False,
-    )
+    done = run(command, variables)
     if done.returncode:
         raise Failed(f"exit status {done.returncode}: {_last_line(done.stderr)}")
     try:

@@ -69,15 +69,16 @@ def attributes_of(environ: dict[str, Any]) -> dict[str, Any]:
     attributes: dict[str, Any] = {"url.scheme": scheme, "url.path": path_of(environ), "server.address": host}
     if port:
         attributes["server.port"] = port
-    more = {
-        "url.query": redaction.query(get("QUERY_STRING") or ""),
-        "user_agent.original": get("HTTP_USER_AGENT"),
-        "client.address": get("REMOTE_ADDR"),
-        "network.peer.address": get("REMOTE_ADDR"),
-        "network.protocol.version": get("SERVER_PROTOCOL", "").removeprefix("HTTP/"),
-    }
-    attributes.update((name, value) for name, value in more.items() if value)
-    peer_port = str(get("REMOTE_PORT", ""))
+    query, agent, peer = get("QUERY_STRING"), get("HTTP_USER_AGENT"), get("REMOTE_ADDR")
+    version, peer_port = get("SERVER_PROTOCOL", "").removeprefix("HTTP/"), str(get("REMOTE_PORT", ""))
+    if query:
+        attributes["url.query"] = redaction.query(query)
+    if agent:
+        attributes["user_agent.original"] = agent
+    if peer:
+        attributes["client.address"] = attributes["network.peer.address"] = peer
+    if version:
+        attributes["network.protocol.version"] = version
     if peer_port.isdigit():
         attributes["network.peer.port"] = int(peer_port)
     return attributes
