@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -25,7 +26,7 @@ _EXEC_IS_THE_END = str(Path(__file__).with_name("exec_is_the_end.py"))
 def counter() -> str:
     """What counts here: perf, valgrind, or nothing."""
     if shutil.which("perf"):
-        done = subprocess.run([*_PERF, "true"], capture_output=True, text=True, check=False)
+        done = run([*_PERF, "true"], os.environ)
         if done.returncode == 0 and _perf_count(done.stderr):
             return "perf"
     return "valgrind" if shutil.which("valgrind") else ""
