@@ -9,7 +9,10 @@ import sys
 from typing import Any
 
 from tests.conftest import ROOT
+from tests.environments import pinned
 from tests.results import COLUMNS, RESULTS
+from tests.side_by_side import LIBRARIES, RELEASE, SDK, Difference
+from tests.side_by_side_differences import DIFFERENCES
 from tracerun.instrumentation.catalog import CATALOG, Library
 from tracerun.settings import TABLE, Setting
 
@@ -30,6 +33,24 @@ Made from `src/tracerun/instrumentation/catalog.py` by `make docs`; the columns 
 
 | name for `--only` and `--disable` | side | supported | {" | ".join(COLUMNS)} | note |
 | --- | --- | --- |{" --- |" * len(COLUMNS)} --- |
+"""
+
+SIDE_BY_SIDE_HEAD = f"""# Side by side with opentelemetry-instrument
+
+Made from `tests/side_by_side_differences.py` by `make docs`. Each library's program is run once under
+`tracerun --only NAME` and once under `opentelemetry-instrument` with that instrumentation alone, both with
+`OTEL_SEMCONV_STABILITY_OPT_IN=http` and an OTLP receiver, and is asked the same: a success, a query, a POST, 404, 403,
+500, a method that nobody knows, a secret in the query, a redirect, a refused connection; with a caller's `traceparent`
+and without. Compared are the number of spans, name, kind, parent, status and its description, the exception event,
+each attribute with its value, and the `traceparent` that a client sends. All is the same but for this list:
+`tests/test_side_by_side.py` fails for a difference that is not in it, and for one in it that does not occur. In values
+`*`, `[AB]` and `[!A]` are wildcards, as in a shell.
+
+Upstream's packages are {RELEASE} on SDK {SDK}; the libraries:
+{", ".join(pinned(*LIBRARIES)).replace("==", " ")}.
+
+| library | what | tracerun | upstream | why |
+| --- | --- | --- | --- | --- |
 """
 
 
@@ -57,6 +78,23 @@ def _library_row(library: Library, shown: list[str]) -> str:
     return f"| `{library.name}` | {library.kind} | {supported} | {marks} | {library.note or library.untouched} |\n"
 
 
+def side_by_side_page() -> str:
+    """docs/side-by-side.md."""
+    return SIDE_BY_SIDE_HEAD + "".join(map(_difference_row, DIFFERENCES))
+
+
+def _difference_row(difference: Difference) -> str:
+    requests = f" ({', '.join(difference.requests)})" if difference.requests else ""
+    ours, theirs = (_value(value) for value in (difference.ours, difference.theirs))
+    return (
+        f"| {', '.join(difference.sides)} | {difference.fact}{requests} | {ours} | {theirs} | {difference.reason} |\n"
+    )
+
+
+def _value(pattern: str | None) -> str:
+    return "none" if pattern is None else f"`{pattern}`" if pattern else "empty"
+
+
 def readme() -> str:
     """README.md with the help as the command prints it."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,7 +102,12 @@ def readme() -> str:
     return re.sub(r"```\nUsage: .*?\n```", lambda _: f"```\n{shown.stdout.strip()}\n```", text, flags=re.DOTALL)
 
 
-PAGES = {"docs/settings.md": settings_page, "docs/libraries.md": libraries_page, "README.md": readme}
+PAGES = {
+    "docs/settings.md": settings_page,
+    "docs/libraries.md": libraries_page,
+    "docs/side-by-side.md": side_by_side_page,
+    "README.md": readme,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

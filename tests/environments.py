@@ -30,8 +30,9 @@ def interpreter(version: str) -> str:
 
 
 def pinned(*names: str) -> list[str]:
-    """Distributions at the releases that constraints.txt has."""
+    """Distributions at the releases that constraints.txt has, for Python 3.11 and later where there are two."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    lines.sort(key=lambda line: "python_version <" not in line)
     by_name = {line.partition("==")[0].lower(): line.partition(";")[0].strip() for line in lines}
     return [by_name[name] for name in names]
 

@@ -101,7 +101,7 @@ stop_services() {
 # The spans are in files only if they went nowhere else; an older run's trace would mislead.
 show() {
   local files=${TRACERUN_DIR:-${XDG_STATE_HOME:-${HOME:-}/.local/state}/tracerun}
-  if [[ -n $(find "$files" -type f -newer "$work/begun" 2>/dev/null) ]]; then
+  if [[ -n $(find "$files" -name "*.jsonl" -newer "$work/begun" 2>/dev/null) ]]; then
     "${runner[@]}" --show last
   else
     echo "No span files were written: the spans went to a collector, or where OTEL_* and TRACERUN_* say."

@@ -2,7 +2,7 @@
 # fast
 # $ python -m pytest -p no:randomly -p no:cacheprovider --tb=line PROGRAM => 1
 # $ pytest -p no:randomly -p no:cacheprovider -q --tb=line PROGRAM => 1
-# $ pytest -p no:randomly -p no:cacheprovider -n 2 -q --tb=line PROGRAM => 1
+# $ pytest -p no:randomly -p no:cacheprovider -n 2 --dist loadfile -q --tb=line PROGRAM => 1
 # $ pytest -p no:randomly -p no:cacheprovider -s -v --tb=line PROGRAM => 1
 # $ pytest -p no:randomly -p no:cacheprovider -W error --capture=sys --tb=line PROGRAM => 1
 # $ pytest -p no:randomly -p no:cacheprovider --tb=native PROGRAM => 1
