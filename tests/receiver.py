@@ -152,7 +152,7 @@ class GrpcReceiver(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self, port: int = 0, largest: int = 4 << 20) -> None:
         self.requests: list[Spans] = []
         self.metadata: list[dict[str, Any]] = []
-        self.unavailable = False
+        self.refuses: grpc.StatusCode | None = None
         options = [("grpc.max_receive_message_length", largest)]
         self.server = grpc.server(futures.ThreadPoolExecutor(4), options=options)
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self.server)
@@ -162,8 +162,8 @@ class GrpcReceiver(trace_service_pb2_grpc.TraceServiceServicer):
 
     def Export(self, request: Any, context: Any) -> Any:
         self.metadata.append(dict(context.invocation_metadata()))
-        if self.unavailable:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        if self.refuses is not None:
+            context.abort(self.refuses, "not now")
         self.requests.append(records(request))
         return Response()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf import json_format
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
@@ -188,7 +189,7 @@ class TestOtlp:
         assert len(grpc_receiver.spans) == 5
         assert grpc_receiver.metadata[0]["x-key"] == "v"
 
-    @pytest.mark.parametrize("fault", ["away", "silent", "unavailable", "too small"])
+    @pytest.mark.parametrize("fault", ["away", "silent", "UNAVAILABLE", "UNAUTHENTICATED", "too small"])
     def test_grpc_with_a_fault(self, run: Runner, port: int, fault: str) -> None:
         """Over gRPC too, what does not arrive is counted, and the end is bounded."""
         with contextlib.ExitStack() as stack:
@@ -197,7 +198,7 @@ class TestOtlp:
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
             elif fault != "away":
                 receiver = GrpcReceiver(port, largest=5000 if fault == "too small" else 4 << 20)
-                receiver.unavailable = fault == "unavailable"
+                receiver.refuses = getattr(grpc.StatusCode, fault, None)
                 stack.enter_context(contextlib.closing(receiver))
                 expected = 3 if fault == "too small" else 0  # each alone is small enough
             budget = "30" if expected else "2"  # what can arrive has the time that a slow machine takes
@@ -206,6 +207,7 @@ class TestOtlp:
         assert (done.status, done.out, done.theirs) == (0, "done\n", "")
         (line,) = [line for line in done.ours if line.startswith("of 3 spans for http://127.0.0.1")]
         assert f": {expected} delivered" in line
+        assert ("rejected with gRPC status UNAUTHENTICATED" in line) is (fault == "UNAUTHENTICATED")
 
     def test_endpoint_of_traces_is_used_as_it_is(self, run: Runner, web: Any, receiver: Any) -> None:
         """The endpoint of one signal gets no path added; the common one does."""

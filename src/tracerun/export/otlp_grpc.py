@@ -34,23 +34,29 @@ class _Logger:
     def __init__(self) -> None:
         self.real: Any = None
         self.working: set[int] = set()
-        self.last = ""
+        self.last = self.code = ""
 
     def __getattr__(self, name: str) -> Any:
         return self._keep if _thread.get_ident() in self.working else getattr(self.real, name)
 
     def _keep(self, message: object, *arguments: object, **_: object) -> None:
         self.last = str(message) % arguments
+        # Of the arguments one is a grpc.StatusCode, if it is about an answer.
+        self.code = next((str(part).partition(".")[2] for part in arguments if type(part).__name__ == "StatusCode"), "")
 
     def __enter__(self) -> None:
         self.working.add(_thread.get_ident())
-        self.last = ""
+        self.last = self.code = ""
 
     def __exit__(self, *_: object) -> None:
         self.working.discard(_thread.get_ident())
 
 
 _LOGGER = _Logger()
+# After these the same request may be taken (OTLP specification, "Failures"); after DEADLINE_EXCEEDED it may have been.
+RETRYABLE = frozenset(
+    ("CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS")
+)
 # What gRPC says where a request is larger than the receiver takes (4 MiB as a rule).
 TOO_LARGE = "larger than max"
 # Channels of a parent process: closing one in the child would wait for threads that are not there.
@@ -106,10 +112,12 @@ class OtlpGrpc:
                     headers=self._headers or None,
                     timeout=self._timeout,
                 )
+            # It would try again by itself, for the whole timeout, whatever the reason; the queue does that.
+            self._exporter._retryable_error_codes = frozenset()
         return self._exporter
 
     def send(self, spans: Sequence[ReadableSpan], deadline: float | None) -> Outcome:
-        """Exports one batch; the exporter's own retries are part of it."""
+        """Exports one batch, once."""
         from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - loaded with the exporter
 
         exporter = self._make()
@@ -120,7 +128,10 @@ class OtlpGrpc:
             return Outcome(len(spans))
         if TOO_LARGE in _LOGGER.last:
             return Outcome(too_large=True)
-        return Outcome(retry_after=0.0, why=_LOGGER.last[:200] or "the gRPC export failed")
+        code, why = _LOGGER.code, _LOGGER.last[:200] or "the gRPC export failed"
+        if code and code not in RETRYABLE:
+            return Outcome(dropped={f"rejected with gRPC status {code}": len(spans)}, why=why)
+        return Outcome(retry_after=0.0, unanswered=code == "DEADLINE_EXCEEDED", why=why)
 
     def close(self) -> None:
         """Closes the channel."""
