@@ -238,6 +238,7 @@ asyncio.run(main())
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HANDLING.values(), ids=HANDLING.keys())
 def test_the_programs_own_handling(run: Runner, web: Any, text: str) -> None:
     """Handlers are called and shown as plain, and where the default is restored the spans are still delivered."""
@@ -267,6 +268,7 @@ def test_what_the_program_sees(run: Runner) -> None:
     assert (traced.status, traced.out, traced.err) == (plain.status, plain.out, plain.err)
 
 
+@pytest.mark.slow
 def test_what_the_kernel_sees(run: Runner, web: Any) -> None:
     """Where nothing waits to be sent, the kernel's dispositions are those of the plain run, come what may."""
     text = """

@@ -159,6 +159,7 @@ def test_what_runs_over_http_client(run: Runner, web: Any) -> None:
     assert {span.scope for span in spans} == {"tracerun.http_client"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["http.client", "requests"])
 def test_our_own_export_is_not_traced(run: Runner, receiver: Receiver, web: Any, library: str) -> None:
     """The exporter uses http.client too; of that there is no span, however often it sends, and no header of ours."""

@@ -153,6 +153,7 @@ def test_yaml_and_json_read_it_back(variables: dict[str, str]) -> None:
     assert {entry["name"]: _undollared(entry["value"]) for entry in k8s} == variables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 @settings(deadline=None, max_examples=40)
 @given(variables=ENVIRONMENTS)

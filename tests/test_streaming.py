@@ -347,6 +347,7 @@ def test_closed_early(server: str, spans: Spans, library: str) -> None:
     assert spans.one(SpanKind.CLIENT).status.status_code is StatusCode.UNSET
 
 
+@pytest.mark.slow
 def test_broken_off(server: str, spans: Spans, library: str) -> None:
     """A body that breaks off is the span's error."""
     reader = READERS[library](server, "/broken")
@@ -360,6 +361,7 @@ def test_broken_off(server: str, spans: Spans, library: str) -> None:
     assert (span.status.status_code, bool(span.attributes["error.type"])) == (StatusCode.ERROR, True)
 
 
+@pytest.mark.slow
 def test_while_another_error_is_handled(server: str, spans: Spans, library: str) -> None:
     """An error of the program's own is no error of the body's."""
     reader = READERS[library](server, "/")
@@ -384,6 +386,7 @@ def test_cancelled(server: str, spans: Spans, library: str) -> None:
     assert len(spans.wait(1)) == 1
 
 
+@pytest.mark.slow
 def test_without_a_body(server: str, spans: Spans, library: str) -> None:
     """A response that has none."""
     reader = READERS[library](server, "/", "HEAD")
@@ -392,6 +395,7 @@ def test_without_a_body(server: str, spans: Spans, library: str) -> None:
     assert spans.one(SpanKind.CLIENT).attributes["http.response.status_code"] == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", [name for name in READERS if name not in UNSEEN], indirect=True)
 def test_dropped(server: str, spans: Spans, library: str) -> None:
     """A response that nobody wants any more has ended where it is collected."""
@@ -416,6 +420,7 @@ OPEN_AT_THE_END = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", OPEN_AT_THE_END.values(), ids=OPEN_AT_THE_END.keys())
 @pytest.mark.parametrize("end", ["", "os._exit(0)", "sys.exit()"])
 def test_open_at_the_end(run: Runner, server: str, program: str, end: str) -> None:
