@@ -11,7 +11,7 @@ from typing import Any
 from tests.conftest import ROOT
 from tests.environments import pinned
 from tests.results import COLUMNS, RESULTS
-from tests.side_by_side import LIBRARIES, RELEASE, SDK, Difference
+from tests.side_by_side import COMPARED_ON, LIBRARIES, RELEASE, SDK, Difference
 from tests.side_by_side_differences import DIFFERENCES
 from tracerun.instrumentation.catalog import CATALOG, Library
 from tracerun.settings import TABLE, Setting
@@ -46,7 +46,7 @@ each attribute with its value, and the `traceparent` that a client sends. All is
 `tests/test_side_by_side.py` fails for a difference that is not in it, and for one in it that does not occur. In values
 `*`, `[AB]` and `[!A]` are wildcards, as in a shell.
 
-Upstream's packages are {RELEASE} on SDK {SDK}; the libraries:
+Upstream's packages are {RELEASE} on SDK {SDK} and Python {COMPARED_ON}; the libraries:
 {", ".join(pinned(*LIBRARIES)).replace("==", " ")}.
 
 | library | what | tracerun | upstream | why |
