@@ -162,3 +162,127 @@ def test_more_names_of_secrets(key: str) -> None:
 def test_names_that_are_none(key: str) -> None:
     """What only looks like one stays."""
     assert redaction.url(f"http://host/?{key}=plain") == f"http://host/?{key}=plain"
+
+
+@pytest.mark.parametrize("ending", ["print('fine')", "open('/dev/null')"])
+def test_no_file_descriptor_left_at_the_end(run: Runner, web: Any, ending: str) -> None:
+    """The export thread is gone before the interpreter is: ending a thread there takes a file, or ends in SIGABRT."""
+    program = run.program(
+        "import os, resource, sys, urllib.request\nresource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n"
+        "urllib.request.urlopen(sys.argv[1]).read()\nkept = []\n"
+        f"try:\n    while True: kept.append(os.open('/dev/null', 0))\nexcept OSError: pass\n{ending}\n"
+    )
+    plain = run.plain(PYTHON, program, web.url)
+    for _ in range(5):
+        done = run.traced(PYTHON, program, web.url)
+        assert (done.status, done.out, done.theirs) == (plain.status, plain.out, plain.err)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_fork_while_threads_queue_for_the_first_call(run: Runner, web: Any, threads: int) -> None:
+    """In the child a call of another library waits for no lock of a thread that is not there."""
+    program = run.program(
+        "import os, sys, threading, time, requests, httpx\ndef get(): requests.get(sys.argv[1])\n"
+        f"threads = [threading.Thread(target=get) for _ in range({threads})]\n"
+        "for thread in threads: thread.start()\n"
+        "time.sleep(0.02)\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    begin = time.monotonic(); httpx.get(sys.argv[1])\n"
+        "    print('late' if time.monotonic() - begin > 8 else 'in time', flush=True); os._exit(0)\n"
+        "for thread in threads: thread.join()\n"
+        "os.waitpid(child, 0)\n"
+    )
+    for _ in range(5):
+        done = run.traced(PYTHON, program, web.url)
+        assert (done.status, done.out, done.theirs) == (0, "in time\n", "")
+
+
+def test_flushes_of_several_threads(run: Runner, receiver: Any) -> None:
+    """None of them waits out its timeout."""
+    program = run.program(
+        "import threading, time\nfrom opentelemetry import trace\n"
+        "provider, tracer = trace.get_tracer_provider(), trace.get_tracer('x')\n"
+        "def work():\n    tracer.start_span('s').end()\n    begin = time.monotonic()\n"
+        "    print(provider.force_flush(20_000), time.monotonic() - begin < 15)\n"
+        "threads = [threading.Thread(target=work) for _ in range(4)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+    )
+    done = run.traced(PYTHON, program, flags=("-e", receiver.endpoint, "--exporter", "otlp"))
+    assert (done.status, done.out) == (0, "True True\n" * 4)
+    assert len(receiver.spans) == 4
+
+
+def test_what_is_said_at_a_signal(run: Runner, web: Any, receiver: Any) -> None:
+    """The report, and the line about lost spans, also where SIGTERM comes long after the last span."""
+    program = run.program(
+        "import os, signal, sys, time, requests\nrequests.get(sys.argv[1])\ntime.sleep(2)\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(20)\n"
+    )
+    flags = ("-e", receiver.endpoint, "--exporter", "otlp")
+    done = run.traced(PYTHON, program, web.url, flags=(*flags, "--report"))
+    assert (done.status, done.theirs, "report" in done.slugs) == (-15, "", True)
+    receiver.status = 302
+    done = run.traced(PYTHON, program, web.url, flags=flags)
+    assert (done.status, done.theirs, "spans-lost" in done.slugs) == (-15, "", True)
+
+
+def test_modules_on_pythonpath_are_not_the_launchers(run: Runner) -> None:
+    """What the program has there by the names of our own libraries is the program's."""
+    for name in ("click", "rich", "importlib_metadata"):
+        run.program("print('the program has this')\n", f"own/{name}.py")
+    program = run.program("import click\n")
+    env = {"PYTHONPATH": str(run.folder / "own")}
+    done = run.traced(PYTHON, program, flags=("-n", "shop"), env=env)
+    assert (done.status, done.out, done.err) == (0, "the program has this\n", "")
+    for words in (("--list-instrumentations",), ("--print-env", "json")):
+        done = run.traced(*words, env=env)
+        assert (done.status, "the program has this" in done.out) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("with httpx.stream('GET', url) as r: raise ValueError('mine')", None),
+        (
+            (
+                "def parts():\n    with httpx.stream('GET', url) as r: yield from r.iter_bytes()\n"
+                "for part in parts(): break"
+            ),
+            None,
+        ),
+        ("with httpx.stream('GET', url + 'short') as r: r.read()", "httpx.RemoteProtocolError"),
+    ],
+    ids=["raises", "leaves early", "broken off"],
+)
+def test_whose_error_it_is(run: Runner, code: str, expected: str | None) -> None:
+    """An error of the program's own inside of httpx's context manager is none of the request's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    short = b"short" in connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nok" % (9 if short else 2))
+
+        threading.Thread(target=serve, daemon=True).start()
+        indented = code.replace("\n", "\n    ")
+        program = run.program(
+            f"import httpx, sys\nurl = 'http://127.0.0.1:{listener.getsockname()[1]}/'\n"
+            f"try:\n    {indented}\nexcept Exception as error: print(type(error).__name__)\n"
+        )
+        (span,) = run.traced(PYTHON, program).spans
+    assert span.attributes.get("error.type") == expected
+
+
+def test_lengths_of_attributes(run: Runner, web: Any) -> None:
+    """The SDK says of each attribute that it is too long; of ours nobody wants to hear."""
+    program = run.program("import sys, requests\nrequests.get(sys.argv[1] + '?' + 'x' * 200)\n")
+    done = run.traced(PYTHON, program, web.url, env={"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "64"})
+    assert (done.status, done.err, len(done.spans)) == (0, "", 1)
+    assert len(str(done.spans[0].attributes["url.full"])) == 64

@@ -116,6 +116,8 @@ def milliseconds(value: str) -> float:
 def otlp_timeout(value: str) -> float:
     """Milliseconds by the specification; a number below 100 is meant in seconds, as the Python SDK reads it."""
     number = _positive(value)
+    if not number:
+        raise ValueError("allowed: a number of milliseconds above 0")
     return number if number < _SECONDS_BELOW else number / 1000
 
 

@@ -144,9 +144,26 @@ def _at_exit() -> None:
             Process.finish()
     if hasattr(Process, "settings") or guard.stderr_is_terminal():
         with guard.guarded("the line at the end of the run"):
-            from tracerun.agent import shadows  # noqa: PLC0415 - not needed before
+            try:
+                _say_goodbye()
+            except (ImportError, OSError):
+                if _can_open():
+                    raise
 
-            with shadows.out_of_the_way():
-                from tracerun.agent import farewell  # noqa: PLC0415 - as above
 
-                farewell.say_goodbye()
+def _say_goodbye() -> None:
+    from tracerun.agent import shadows  # noqa: PLC0415 - not needed before
+
+    with shadows.out_of_the_way():
+        from tracerun.agent import farewell  # noqa: PLC0415 - as above
+
+        farewell.say_goodbye()
+
+
+def _can_open() -> bool:
+    """Whether the program has left a file descriptor; without one nothing can be imported."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True

@@ -91,18 +91,24 @@ def _importing() -> bool:
 
 
 def in_child(*locks: Any) -> bool:
-    """After a fork, in the child: whether another thread was loading; its locks are freed."""
-    if not _Loading.lock._is_owned():
-        _Loading.lock._at_fork_reinit()
+    """After a fork, in the child: whether another thread was loading.
+
+    Locks that are not this thread's are free from now on: another thread may have had one and not loaded yet.
+    """
+    for lock in (_Loading.lock, *locks):
+        if not lock._is_owned():
+            lock._at_fork_reinit()
     if not _others():
         return False
     _Loading.threads = [thread for thread in _Loading.threads if thread == get_ident()]
     if not _Loading.threads:
         _restore()
-    for lock in locks:
-        if not lock._is_owned():
-            lock._at_fork_reinit()
     return True
+
+
+def under_way() -> bool:
+    """Whether anything is being loaded."""
+    return bool(_Loading.threads)
 
 
 def watch(after_in_child: Callable[[], None]) -> None:

@@ -35,11 +35,12 @@ _LOCK = RLock()
 def _in_forked_child() -> None:
     """What a thread that is not here had begun is begun anew; the set-up of the SDK, with its imports, is not."""
     sdk = sys.modules.get("tracerun.agent.sdk")
-    if forks.in_child(_LOCK, *([sdk._LOCK] if sdk is not None else [])):
+    lost = forks.in_child(_LOCK, *([sdk._LOCK] if sdk is not None else []))
+    if not forks.under_way():
         for watched in WATCHED:
             watched.active = watched.active and watched.state == TRACED
-        if sdk is not None:
-            sdk.give_up()
+    if lost and sdk is not None:
+        sdk.give_up()
 
 
 class Watched:

@@ -29,18 +29,37 @@ def _main(words: list[str]) -> None:
         if not table:
             execute(words, dict(environment()))
             return
-    from tracerun.cli.command import run  # noqa: PLC0415 - click is loaded for options only
+    before = sys.path[:]
+    _leave_the_programs_folders()
+    try:
+        from tracerun.cli.command import run  # noqa: PLC0415 - click is loaded for options only
+    except ImportError:  # there, each on its own, lie also what we need
+        sys.path[:] = before
+        from tracerun.cli.command import run  # noqa: PLC0415 - as above
 
     run(words)
 
 
+def _leave_the_programs_folders() -> None:
+    """What lies on PYTHONPATH, and for ``-m`` in the current folder, is the program's; not a click for us."""
+    here = _current_folder()
+    entries = environment().get("PYTHONPATH", "").split(os.pathsep)
+    given = {os.path.normpath(os.path.join(here, entry)) for entry in (here, *entries)}
+    ours = os.path.dirname(os.path.dirname(os.path.dirname(os.path.normpath(__file__))))
+    sys.path[:] = [entry for entry in sys.path if entry == ours or os.path.normpath(entry) not in given]
+
+
+def _current_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it is gone
+        return ""
+
+
 def nearest_table() -> str:
     """The nearest pyproject.toml, if it has a table for us; empty where it has none."""
-    try:
-        folder = os.getcwd()
-    except OSError:  # the current folder is gone
-        return ""
-    while True:
+    folder = _current_folder()
+    while folder:
         path = os.path.join(folder, "pyproject.toml")
         try:
             with open(path, "rb") as file:
@@ -48,6 +67,5 @@ def nearest_table() -> str:
         except OSError:
             pass
         parent = os.path.dirname(folder)
-        if parent == folder:
-            return ""
-        folder = parent
+        folder = parent if parent != folder else ""
+    return ""

@@ -221,7 +221,7 @@ def tell(lane: Lane, outcome: Outcome) -> None:
         advice = hints.advice(outcome.why, lane.destination.where)
         line = f"spans cannot be sent to {lane.destination.where}: {outcome.why}; {fate}{advice}"
         guard.say(line, slug="cannot-send")
-    elif not outcome.why and last is not None:
+    elif outcome.delivered and not outcome.why and last is not None:
         del _Told.trouble[key]
         guard.say(f"spans reach {lane.destination.where} again", slug="sending-again")
 

@@ -164,6 +164,8 @@ class Lane:
             outcome = self.destination.send(batch, deadline)
         except Exception as error:  # noqa: BLE001 - a destination that fails keeps its spans for another try
             outcome = Outcome(retry_after=0.0, why=f"{type(error).__name__}: {error}"[:200])
+        if not self._in_flight:  # the process was to end meanwhile, and they are counted
+            return None
         self._in_flight = 0
         self._unanswered = len(batch) if outcome.unanswered else 0
         self.delivered += outcome.delivered

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import SpanProcessor
 
 from tracerun.agent import dispositions, exits, guard, shadows
-from tracerun.agent.threads import allocate_lock, get_native_id, monotonic, start_thread
+from tracerun.agent.threads import RLock, allocate_lock, get_native_id, monotonic, start_thread
 from tracerun.export import destinations, report
 from tracerun.export.lane import Lane, size_of
 from tracerun.export.status import StatusFile
@@ -113,6 +113,7 @@ class Pipeline:
         self._watching = False
         self._deadline: float | None = None
         self._start_lock = allocate_lock()
+        self._flushing = RLock()  # a signal may end the process in the middle of the main thread's own flush
         # Used as events: held while there is nothing to do, released to wake up.
         self._wake, self._idle = allocate_lock(), allocate_lock()
         self._wake.acquire()
@@ -197,7 +198,10 @@ class Pipeline:
             self._round(monotonic() + self.settings.exit_timeout)
             exits.take_over(number)
             dispositions.hold_again()
-        if not self._waiting():
+        if self.settings.report or any(lane.dropped or lane.unknown for lane in self.lanes):
+            self._watching = True  # a signal is to find us: there is something to be said at the end
+            dispositions.pin()
+        elif not self._waiting():
             dispositions.let_go()
             if self._waiting():  # since then
                 dispositions.hold()
@@ -229,8 +233,20 @@ class Pipeline:
                 self._pause_lock.acquire(timeout=max(0.0, min(EXIT_PAUSE, deadline - monotonic())))
 
     def flush(self, budget: float) -> bool:
-        """Sends all that waits within a budget of seconds, on the thread or, where there is none, here."""
-        self._deadline = deadline = monotonic() + budget
+        """Sends all that waits within a budget of seconds, on the thread or, where there is none, here.
+
+        One at a time: a second thread's waits for the first, and finds little left to do.
+        """
+        deadline = monotonic() + budget
+        if not self._flushing.acquire(timeout=max(0.0, budget)):
+            return not self._waiting()
+        try:
+            return self._flush(deadline)
+        finally:
+            self._flushing.release()
+
+    def _flush(self, deadline: float) -> bool:
+        self._deadline = deadline
         try:
             self._flush_here()
             if self._running:
@@ -277,6 +293,10 @@ class Pipeline:
                 with guard.guarded("closing a destination"):
                     lane.destination.close()
                 lane.busy.release()
+        # A native thread that asks for the interpreter while that ends is ended by the C library, which may need a
+        # file for it; after an exec that fails the next span starts another one.
+        self.park()
+        self.resume()
         with guard.guarded("the line about lost spans"):
             report.tell(self)
         with guard.guarded("the status file"):

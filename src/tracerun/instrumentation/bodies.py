@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 KEY = "_tracerun_body"
 # Whose frames may meet an error that has to do with the body.
 READERS = ("urllib3", "http", "httpx", "httpcore", "aiohttp")
+# Whom both they and programs call, beside the standard library; and our own wrappers.
+_BETWEEN = frozenset(("anyio", "h11", "h2", "hpack", "sniffio", "tracerun", "trio"))
 _OPEN: set[ClientSpan] = set()
 _GUARD = guarded("the end of a body")
 
@@ -99,9 +101,18 @@ def _end(holder: Any, error_type: str) -> None:
 
 def _is_of_body(error: BaseException) -> bool:
     """Whether an error that is being handled is the library's: the program may read a body while it handles another."""
-    traceback = error.__traceback__
-    module = "" if traceback is None else traceback.tb_frame.f_globals.get("__name__", "")
-    return module.partition(".")[0] in READERS
+    if isinstance(error, GeneratorExit):  # a generator of the program's is left early
+        return False
+    # A context manager of the library's stands around the program's block: what counts is who was at work inside.
+    of_body, traceback = False, error.__traceback__
+    while traceback is not None:
+        top = traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+        if top in READERS:
+            of_body = True
+        elif top not in _BETWEEN and top not in sys.stdlib_module_names:
+            of_body = False
+        traceback = traceback.tb_next
+    return of_body
 
 
 def _end_all() -> None:

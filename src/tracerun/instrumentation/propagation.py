@@ -126,20 +126,26 @@ def _with_known_flags(context: Context, caller: SpanContext) -> Context:
 
 
 class _NotOurs(logging.Filter):
-    """Drops what the propagators log about a field that we had them read: clients could flood the program's log.
+    """Drops what OpenTelemetry logs about fields that we had it read, or attributes of ours: clients could flood a log.
 
     Looks at the stack, and so costs nothing unless something is logged.
     """
 
     def filter(self, _: logging.LogRecord) -> bool:
-        """Whether the record is of the program's own doing."""
-        frame = sys._getframe()
-        while frame is not None and frame.f_code is not _extract_by.__code__:
-            frame = frame.f_back  # type: ignore[assignment]
-        return frame is None
+        """Whether the record is of the program's own doing: not ours who have called OpenTelemetry."""
+        frame = sys._getframe().f_back
+        while frame is not None:
+            module = frame.f_globals.get("__name__", "")
+            if module.partition(".")[0] not in ("logging", "opentelemetry") and module != "tracerun.agent.provider":
+                return not module.startswith("tracerun.instrumentation.")
+            frame = frame.f_back
+        return True
 
 
-_TALKATIVE = ("baggage", "baggage.propagation", "propagators.composite", "trace.propagation.tracecontext", "trace.span")
+_TALKATIVE = (
+    *("attributes", "baggage", "baggage.propagation", "propagators.composite"),
+    *("trace.propagation.tracecontext", "trace.span"),
+)
 for _name in _TALKATIVE:
     logging.getLogger(f"opentelemetry.{_name}").addFilter(_NotOurs())
 
