@@ -192,12 +192,46 @@ def test_redirects_are_requests(run: Runner, web: Any) -> None:
     assert [span.attributes["http.response.status_code"] for span in done.spans] == [302, 200]
 
 
+RESENDING = {
+    "requests": "import requests\nprint(requests.get(url).status_code)",
+    "httpx": "import httpx\nprint(httpx.get(url, follow_redirects=True).status_code)",
+    "httpx, async": "import asyncio, httpx\nasync def main():\n"
+    "    async with httpx.AsyncClient(follow_redirects=True) as client: print((await client.get(url)).status_code)\n"
+    "asyncio.run(main())",
+    "urllib": "import urllib.request\nprint(urllib.request.urlopen(url).status)",
+    "urllib3": "import urllib3\nprint(urllib3.PoolManager().request('GET', url).status)",
+    "tornado": "import tornado.httpclient, asyncio\n"
+    "async def main(): print((await tornado.httpclient.AsyncHTTPClient().fetch(url)).code)\nasyncio.run(main())",
+}
+
+
+@pytest.mark.parametrize("library", RESENDING)
+def test_how_often_it_was_sent(run: Runner, web: Any, library: str) -> None:
+    """Where a library follows redirects by itself, each request says how many went before it."""
+    program = run.program(f"import sys\nurl = sys.argv[1]\n{RESENDING[library]}\n" * 2)
+    done = run.traced(PYTHON, program, f"{web.url}/302/x")
+    assert (done.status, done.out) == (0, "200\n200\n")
+    counts = [span.attributes.get("http.request.resend_count") for span in done.spans]
+    assert counts == [None, 1] * 2
+
+
 def test_unusual_methods(run: Runner, web: Any) -> None:
     """A method that nobody knows is _OTHER, as the conventions have it, and the name is HTTP."""
     program = run.program("import requests, sys\nprint(requests.request('brew', sys.argv[1]).status_code)")
     span = run.traced(PYTHON, program, web.url).spans.one()
     assert (span.name, span.attributes["http.request.method"]) == ("HTTP", "_OTHER")
     assert span.attributes["http.request.method_original"] == "BREW"
+
+
+def test_known_methods(run: Runner, web: Any) -> None:
+    """A list of the user's own takes the place of the usual methods."""
+    program = run.program("import requests, sys\nfor m in ('brew', 'GET', 'POST'): requests.request(m, sys.argv[1])")
+    spans = run.traced(PYTHON, program, web.url, env={"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS": "BREW,GET"}).spans
+    assert [(span.name, span.attributes["http.request.method"]) for span in spans] == [
+        ("BREW", "BREW"),
+        ("GET", "GET"),
+        ("HTTP", "_OTHER"),
+    ]
 
 
 def test_names_bound_early_are_traced(run: Runner, web: Any) -> None:

@@ -223,6 +223,10 @@ class Settings:
     capture_client_response = Setting["tuple[str, ...]"](
         "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE", parse.names, (), help="The same of their answers."
     )  # fmt: skip
+    known_methods = Setting["tuple[str, ...]"](
+        "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", parse.names, (),
+        help="HTTP methods that spans name, in place of the usual ones; others are _OTHER.",
+    )  # fmt: skip
     sanitize_fields = Setting["tuple[str, ...]"](
         "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS", parse.names, (),
         help="Headers (regular expressions) that become attributes without their values; credentials always do.",

@@ -28,6 +28,7 @@ from tracerun.instrumentation.context import (
 )
 from tracerun.instrumentation.exclusion import Exclusion, excludes_incoming, excludes_outgoing
 from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.methods import method_attributes, span_name
 from tracerun.instrumentation.propagation import HeaderGetter, extract, inject_into
 from tracerun.instrumentation.theirs import is_traced
 
@@ -38,29 +39,14 @@ if TYPE_CHECKING:
 
 # Under this key the first wrapper of ours that sees an environ or a scope leaves its request.
 REQUEST_KEY = "tracerun.request"
-# RFC 9110 and PATCH of RFC 5789; the conventions give every other method as _OTHER.
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"))
+# Where a request of a library's notes how often it was sent before.
+RESENT = "_tracerun_resent"
 # How http.client and urllib3 give a response's version.
 VERSIONS: dict[Any, str] = {9: "0.9", 10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 # How libcurl gives it (CURL_HTTP_VERSION_*).
 CURL_VERSIONS: dict[Any, str] = {1: "1.0", 2: "1.1", 3: "2", 30: "3"}
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 CLIENT_ERROR, SERVER_ERROR = 400, 500
-
-
-def span_name(method: str) -> str:
-    """The name of a request's span, before a route is known."""
-    return method if method in METHODS else method_attributes(method)[0]
-
-
-def method_attributes(method: str) -> tuple[str, dict[str, Any]]:
-    """The method as spans name it (``HTTP`` for one that nobody knows), and its attributes."""
-    if method in METHODS:
-        return method, {"http.request.method": method}
-    upper = method.upper()
-    if upper in METHODS:
-        return upper, {"http.request.method": upper, "http.request.method_original": method}
-    return "HTTP", {"http.request.method": "_OTHER", "http.request.method_original": method}
 
 
 class HttpClientSpan(ClientSpan):
@@ -125,8 +111,19 @@ class HttplibSpan(HttpClientSpan):
         return VERSIONS.get(getattr(response, "version", None))
 
 
+def follow(request: Any, before: Any) -> None:
+    """Notes that a library makes a request because of the answer to another one: a redirect."""
+    setattr(request, RESENT, resent(before) + 1)
+
+
+def resent(request: Any) -> int:
+    """How often a request has been sent before, in another form."""
+    count: int = getattr(request, RESENT, 0)
+    return count
+
+
 def start_http_client(
-    kind: type[HttpClientSpan], tracer: Tracer, method: str, url: str, headers: Any
+    kind: type[HttpClientSpan], tracer: Tracer, method: str, url: str, headers: Any, *, resends: int = 0
 ) -> ClientSpan | None:
     """Starts the span of an outgoing request and puts its context into the request's headers.
 
@@ -136,6 +133,7 @@ def start_http_client(
         method: The request's method.
         url: The whole URL.
         headers: The request's headers, which take items.
+        resends: How many requests for the same call of the program's went before it.
 
     Returns:
         None where nothing is to be traced.
@@ -149,13 +147,13 @@ def start_http_client(
         kind,
         tracer,
         span_name(method),
-        Later(_outgoing, method, url, headers),
+        Later(_outgoing, method, url, headers, resends),
         lambda context: inject_into(headers, context, lambda: address_of(url)[0]),
         parent=parent,
     )
 
 
-def _outgoing(method: str, url: str, headers: Any) -> dict[str, Any]:
+def _outgoing(method: str, url: str, headers: Any, resends: int = 0) -> dict[str, Any]:
     """What is known of an outgoing request before it is sent."""
     _, attributes = method_attributes(method)
     attributes["url.full"] = redaction.url(url)
@@ -164,6 +162,8 @@ def _outgoing(method: str, url: str, headers: Any) -> dict[str, Any]:
         attributes["server.address"] = host
     if port:
         attributes["server.port"] = port
+    if resends:
+        attributes["http.request.resend_count"] = resends
     wanted = Captured.client_request
     if wanted is not None:
         attributes.update(captured.attributes(wanted, captured.HTTP_REQUEST, captured.items_of(headers)))

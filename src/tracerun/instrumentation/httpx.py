@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.bodies import broke, hold, over
 from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.http import HttpClientSpan, start_http_client
+from tracerun.instrumentation.http import HttpClientSpan, follow, resent, start_http_client
 from tracerun.instrumentation.patching import after, after_async, argument, around, around_async, replacing
 from tracerun.instrumentation.theirs import is_instrumented
 
@@ -37,7 +37,13 @@ def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if is_instrumented(args[0]):
         return None
     request = argument(args, kwargs, 1, "request")
-    return start_http_client(HttpxSpan, _TRACER, request.method, str(request.url), request.headers)
+    url, resends = str(request.url), resent(request)
+    return start_http_client(HttpxSpan, _TRACER, request.method, url, request.headers, resends=resends)
+
+
+def following(request: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A request that follows a redirect has been made of the one before."""
+    follow(request, argument(args, kwargs, 1, "request"))
 
 
 def reading(original: Any, stream: Any) -> Iterator[bytes]:
@@ -64,6 +70,7 @@ async def reading_async(original: Any, stream: Any) -> AsyncIterator[bytes]:
 PATCHES = {
     "httpx._client:Client._send_single_request": around(_begin, "httpx"),
     "httpx._client:AsyncClient._send_single_request": around_async(_begin, "httpx"),
+    "httpx._client:BaseClient._build_redirect_request": after(following, "httpx"),
     "httpx._client:BoundSyncStream.__iter__": replacing(reading),
     "httpx._client:BoundAsyncStream.__aiter__": replacing(reading_async),
     "httpx._client:BoundSyncStream.close": after(over, "httpx"),

@@ -6,8 +6,8 @@ from typing import Any
 
 from tracerun.instrumentation.bodies import hold, over
 from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.http import start_http_client
-from tracerun.instrumentation.httpx import HttpxSpan, reading, reading_async
+from tracerun.instrumentation.http import resent, start_http_client
+from tracerun.instrumentation.httpx import HttpxSpan, following, reading, reading_async
 from tracerun.instrumentation.patching import after, after_async, argument, around, around_async, replacing
 
 _TRACER = tracer("httpx2")
@@ -24,12 +24,13 @@ class _Span(HttpxSpan):
 
 def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = argument(args, kwargs, 1, "request")
-    return start_http_client(_Span, _TRACER, request.method, str(request.url), request.headers)
+    return start_http_client(_Span, _TRACER, request.method, str(request.url), request.headers, resends=resent(request))
 
 
 PATCHES = {
     "httpx2._client:Client._send_single_request": around(_begin, "httpx2"),
     "httpx2._client:AsyncClient._send_single_request": around_async(_begin, "httpx2"),
+    "httpx2._client:BaseClient._build_redirect_request": after(following, "httpx2"),
     "httpx2._client:BoundSyncStream.__iter__": replacing(reading),
     "httpx2._client:BoundAsyncStream.__aiter__": replacing(reading_async),
     "httpx2._client:BoundSyncStream.close": after(over, "httpx2"),

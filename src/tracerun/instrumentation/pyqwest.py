@@ -16,7 +16,8 @@ from tracerun.agent.guard import guarded
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.context import Later, client_suppressed, excluded, tracer
 from tracerun.instrumentation.exclusion import Exclusion, excludes_outgoing
-from tracerun.instrumentation.http import CLIENT_ERROR, method_attributes, span_name
+from tracerun.instrumentation.http import CLIENT_ERROR
+from tracerun.instrumentation.methods import method_attributes, span_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

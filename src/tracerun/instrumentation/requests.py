@@ -6,8 +6,8 @@ from typing import Any
 
 from tracerun.instrumentation.bodies import HTTPLIB, hold_httplib
 from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.http import VERSIONS, HttpClientSpan, start_http_client
-from tracerun.instrumentation.patching import argument, around
+from tracerun.instrumentation.http import VERSIONS, HttpClientSpan, follow, resent, start_http_client
+from tracerun.instrumentation.patching import after, argument, around
 
 _TRACER = tracer("requests")
 
@@ -24,7 +24,17 @@ class _Span(HttpClientSpan):
 
 def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = argument(args, kwargs, 1, "request")
-    return start_http_client(_Span, _TRACER, request.method or "GET", request.url, request.headers)
+    method, resends = request.method or "GET", resent(request)
+    return start_http_client(_Span, _TRACER, method, request.url, request.headers, resends=resends)
 
 
-PATCHES = {"requests.adapters:HTTPAdapter.send": around(_begin, "requests"), **HTTPLIB}
+def _follow(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    follow(argument(args, kwargs, 1, "prepared_request"), argument(args, kwargs, 2, "response").request)
+
+
+PATCHES = {
+    "requests.adapters:HTTPAdapter.send": around(_begin, "requests"),
+    # Of a redirect alone: the new request, and the answer to the one before.
+    "requests.sessions:SessionRedirectMixin.rebuild_method": after(_follow, "requests"),
+    **HTTPLIB,
+}

@@ -58,7 +58,9 @@ class _Switching:
 def _start(request: Any) -> LateSpan | None:
     # fetch() and websocket_connect() have made a copy of the program's headers. The request is tornado's own, one
     # for each call.
-    span = start_http_client(_Span, _TRACER, request.method, request.url, request.headers)
+    first = getattr(request, "original_request", None)
+    resends = first.max_redirects - request.max_redirects if first is not None else 0
+    span = start_http_client(_Span, _TRACER, request.method, request.url, request.headers, resends=resends)
     if not isinstance(span, LateSpan):
         return None
     span.let_go()

@@ -39,7 +39,9 @@ def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     # A copy with headers of its own: the program may use its request again. These do not go along a redirect.
     request = copy.copy(argument(args, kwargs, 2, "req"))
     request.unredirected_hdrs = dict(request.unredirected_hdrs)
-    span = start_http_client(_Span, _TRACER, request.get_method(), request.full_url, _Headers(request))
+    # How often each URL was redirected to, which the request that follows takes over.
+    resends = sum(getattr(request, "redirect_dict", {}).values())
+    span = start_http_client(_Span, _TRACER, request.get_method(), request.full_url, _Headers(request), resends=resends)
     return None if span is None else (span, *with_argument(args, kwargs, 2, "req", request))
 
 

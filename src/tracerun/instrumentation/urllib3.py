@@ -61,7 +61,9 @@ def begin(kind: type[Urllib3Span], tracer: Tracer, args: tuple[Any, ...], kwargs
     for name in [name for name in headers if name.lower() in _FIELDS and name != name.lower()]:
         del headers[name]
     url = target if "://" in target else f"{pool.scheme}://{authority(pool.host, pool.port)}{target}"
-    span = start_http_client(kind, tracer, method, url, headers)
+    # From 2.0 on an attempt is told of those before it.
+    resends = len(getattr(kwargs.get("retries"), "history", ()))
+    span = start_http_client(kind, tracer, method, url, headers, resends=resends)
     if span is not None:
         kwargs["headers"] = headers
     return span
