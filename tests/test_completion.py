@@ -63,6 +63,13 @@ def command(run: Runner) -> str:
     return f"{path.parent}{os.pathsep}{run.env['PATH']}"
 
 
+@pytest.mark.parametrize("value", ["bogus", "bash", "tcsh_source", "bash_complete"])
+def test_what_no_shell_asks(run: Runner, value: str) -> None:
+    """One line, as for every wrong usage."""
+    done = run.command(TRACERUN, env={"_TRACERUN_COMPLETE": value})
+    assert (done.status, done.out, len(done.ours), done.theirs) == (2, "", 1, "")
+
+
 @pytest.mark.parametrize(("words", "expected"), WORDS, ids=lambda value: " ".join(value)[:40])
 def test_bash(run: Runner, command: str, words: list[str], expected: list[str]) -> None:
     """Options, their values, one after a comma too; the command; then files."""

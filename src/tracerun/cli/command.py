@@ -240,6 +240,8 @@ def _show(which: str, words: tuple[str, ...], *, verbose: bool) -> int:
     from tracerun.viewer.show import show  # noqa: PLC0415 - each command loads its own
 
     # `--show ID` and `--show=ID` alike; click takes a word behind an optional value for the command.
+    if len(words) > (which == "last"):
+        raise WrongUsage(f"--show takes one trace, not also: {' '.join(words[which == 'last' :])}")
     return show(Settings.from_env().state_directory, words[0] if words else which, verbose=verbose)
 
 

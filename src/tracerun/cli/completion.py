@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ZshComplete, add_completion_class
 
-from tracerun.environment import search_path
+from tracerun.environment import environment, search_path
+from tracerun.errors import WrongUsage
 from tracerun.instrumentation.catalog import CATALOG
 from tracerun.instrumentation.upstream import NAMES
 from tracerun.settings import CHILDREN, PROTOCOLS
@@ -34,6 +35,8 @@ VALUES: dict[str, Iterable[str]] = {
     "show": ("last",),
     "print_env": ("shell", "docker", "compose", "k8s", "json"),
 }
+SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_TRACERUN_COMPLETE"
 # Their values are lists with commas: the last one is completed.
 LISTS = ("exporter", "propagators", "only", "disable")
 
@@ -100,6 +103,17 @@ class _ToCommand:
 
 def install() -> None:
     """Makes them the classes that click takes."""
+    _check()
     for kind in (BashComplete, ZshComplete, FishComplete):
         made: Any = type(kind.__name__, (_ToCommand, kind), {})
         add_completion_class(made)
+
+
+def _check() -> None:
+    """Refuses what no shell asks."""
+    asked = environment()[VARIABLE]
+    shell, _, what = asked.partition("_")
+    if shell not in SHELLS or what not in ("source", "complete"):
+        raise WrongUsage(f"{VARIABLE}={asked}: allowed: {', '.join(f'{name}_source' for name in SHELLS)}")
+    if what == "complete" and "COMP_WORDS" not in environment():
+        raise WrongUsage(f"{VARIABLE}={asked} is set by a shell that completes, which sets COMP_WORDS too")
