@@ -20,16 +20,15 @@ def test_a_fork_while_another_thread_makes_the_first_call(run: Runner, web: Any)
     program = run.program(
         "import multiprocessing, sys, threading, time, urllib.request\n"
         "def get(path): return urllib.request.urlopen(sys.argv[1] + path).status\n"
-        "def work():\n    begin = time.monotonic(); get('/child')\n"
-        "    print('late' if time.monotonic() - begin > 8 else 'in time', flush=True)\n"
+        "def work(): print(get('/child'), flush=True)\n"
         "for delay in (0, 0.005, 0.03):\n"
         "    thread = threading.Thread(target=get, args=('/warm',)); thread.start(); time.sleep(delay)\n"
         "    process = multiprocessing.get_context('fork').Process(target=work)\n"
         "    process.start(); process.join(); thread.join()\n"
     )
     done = run.traced(PYTHON, program, web.url)
-    assert (done.status, done.out, done.err) == (0, "in time\n" * 3, "")
-    assert len(done.spans) == 6
+    assert (done.status, done.out, done.err) == (0, "200\n" * 3, "")
+    assert len(done.spans) == 6  # a call that has waited for a lock in vain goes through untraced
 
 
 def test_first_use_of_two_kinds_at_once(run: Runner, web: Any) -> None:
@@ -41,27 +40,23 @@ def test_first_use_of_two_kinds_at_once(run: Runner, web: Any) -> None:
         "def first(): ready.wait(); requests.get(sys.argv[1])\n"
         "def second(): ready.wait(); urllib3.PoolManager().request('GET', sys.argv[1])\n"
         "threads = [threading.Thread(target=target) for target in (manual, first, second)]\n"
-        "begin = time.monotonic()\n"
         "for thread in threads: thread.start()\n"
         "for thread in threads: thread.join()\n"
-        "print(time.monotonic() - begin < 9)\n"  # what waits for a lock of ours gives up after ten seconds
     )
     for _ in range(5):
-        assert run.traced(PYTHON, program, web.url).out == "True\n"
-    assert len(run.spans()) == 15
+        assert run.traced(PYTHON, program, web.url).status == 0
+    assert len(run.spans()) == 15  # what has waited for a lock of ours in vain is untraced
 
 
 def test_flushes_in_quick_succession(run: Runner, receiver: Any) -> None:
     """A flush with nothing to do returns at once, however often it is asked for."""
     program = run.program(
-        "import time\nfrom opentelemetry import trace\n"
-        "trace.get_tracer('q').start_span('s').end()\n"
-        "provider, begin = trace.get_tracer_provider(), time.monotonic()\n"
-        "print(all(provider.force_flush(3000) for _ in range(300)), time.monotonic() - begin < 60)\n"
+        "from opentelemetry import trace\ntrace.get_tracer('q').start_span('s').end()\n"
+        "print(all(trace.get_tracer_provider().force_flush(600_000) for _ in range(300)))\n"
     )
     env = {"TRACERUN_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
     done = run.traced(PYTHON, program, env=env)
-    assert (done.status, done.out, done.err) == (0, "True True\n", "")
+    assert (done.status, done.out, done.err) == (0, "True\n", "")
 
 
 def test_a_copy_in_files_while_the_receiver_hangs(run: Runner, web: Any) -> None:
@@ -129,17 +124,17 @@ def test_a_client_writes_no_lines(run: Runner) -> None:
 def test_execs_that_fail(run: Runner, web: Any, receiver: Any, healthy: bool) -> None:
     """A command that is not there is no end of the program: nothing is flushed, dropped or said for it."""
     program = run.program(
-        "import os, sys, time, requests\nrequests.get(sys.argv[1])\nbegin = time.monotonic()\n"
+        "import os, signal, sys, requests\nrequests.get(sys.argv[1])\n"
         "for _ in range(5):\n"
         "    try: os.execvp('no-such-program', ['x'])\n    except OSError as error: print(error)\n"
-        "print(time.monotonic() - begin < 5.5)\n"
+        "print('still here', flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        flags = ("-e", receiver.endpoint if healthy else endpoint, "--exporter", "otlp")
+        # A flush for any of them would take longer than a test's program may.
+        flags = ("-e", receiver.endpoint if healthy else endpoint, "--exporter", "otlp", "--exit-timeout", "600")
         done = run.traced(PYTHON, program, web.url, flags=flags)
-    assert done.out.splitlines()[-1] == "True"
-    assert len(done.ours) == (0 if healthy else 1), done
+    assert (done.status, done.out.splitlines()[-1], done.ours) == (-9, "still here", [])
 
 
 KEYS = [
@@ -188,29 +183,28 @@ def test_a_fork_while_threads_queue_for_the_first_call(run: Runner, web: Any, th
         "time.sleep(0.02)\n"
         "child = os.fork()\n"
         "if not child:\n"
-        "    begin = time.monotonic(); httpx.get(sys.argv[1])\n"
-        "    print('late' if time.monotonic() - begin > 8 else 'in time', flush=True); os._exit(0)\n"
+        "    print(httpx.get(sys.argv[1]).status_code, flush=True); os._exit(0)\n"
         "for thread in threads: thread.join()\n"
         "os.waitpid(child, 0)\n"
     )
     for _ in range(5):
         done = run.traced(PYTHON, program, web.url)
-        assert (done.status, done.out, done.theirs) == (0, "in time\n", "")
+        assert (done.status, done.out, done.theirs) == (0, "200\n", "")
+    assert len(run.spans()) == 5 * (threads + 1)
 
 
 def test_flushes_of_several_threads(run: Runner, receiver: Any) -> None:
     """None of them waits out its timeout."""
     program = run.program(
-        "import threading, time\nfrom opentelemetry import trace\n"
+        "import threading\nfrom opentelemetry import trace\n"
         "provider, tracer = trace.get_tracer_provider(), trace.get_tracer('x')\n"
-        "def work():\n    tracer.start_span('s').end()\n    begin = time.monotonic()\n"
-        "    print(provider.force_flush(20_000), time.monotonic() - begin < 15)\n"
+        "def work():\n    tracer.start_span('s').end()\n    print(provider.force_flush(600_000))\n"
         "threads = [threading.Thread(target=work) for _ in range(4)]\n"
         "for thread in threads: thread.start()\n"
         "for thread in threads: thread.join()\n"
     )
     done = run.traced(PYTHON, program, flags=("-e", receiver.endpoint, "--exporter", "otlp"))
-    assert (done.status, done.out) == (0, "True True\n" * 4)
+    assert (done.status, done.out) == (0, "True\n" * 4)  # within the minute that a test's program has
     assert len(receiver.spans) == 4
 
 

@@ -1,9 +1,9 @@
 """What the kernel does at SIGTERM and SIGHUP, apart from what Python would do.
 
 A Python signal handler runs on the main thread, once that is back from C: over a database call that lasts a minute
-a program would outlive SIGTERM by a minute. So our handler stands in Python's table from the start, but the kernel
-has its own default, as without us, except while spans wait to be sent. Only then the signal comes to Python, and the
-export thread sees that it came (``came``), should the main thread be in C.
+a program would outlive SIGTERM by a minute. So our handler stands in Python's table from the first import on, but the
+kernel has its own default, as without us, except while spans wait to be sent. Only then the signal comes to Python, and
+the export thread sees that it came (``came``), should the main thread be in C.
 
 Source: sigaction(2); CPython's Modules/signalmodule.c and Modules/faulthandler.c.
 """

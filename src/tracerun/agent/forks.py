@@ -112,6 +112,6 @@ def under_way() -> bool:
 
 
 def watch(after_in_child: Callable[[], None]) -> None:
-    """Called at boot."""
+    """Called once, before anything is loaded."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=after_in_child)

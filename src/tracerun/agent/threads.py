@@ -1,4 +1,4 @@
-"""Thread primitives and the clock as they were before the program's first line: gevent replaces them later.
+"""Thread primitives and the clock as they were before the program's first import: gevent replaces them later.
 
 With these the export thread is a native one everywhere, and waiting for it never enters an event loop.
 """
