@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import ROOT, Done, Runner, free_port
+from tests.environments import Environments, environments
 
 if TYPE_CHECKING:
     from tests.receiver import Spans
 
+__all__ = ["environments"]  # the fixture
 RUN = str(ROOT / "examples" / "callchain" / "run.sh")
 INTERNAL, SERVER, CLIENT = 1, 2, 3
 UNSET, ERROR = 0, 2
@@ -50,6 +53,16 @@ def assert_chain(spans: Spans) -> None:
     assert "NOT_FOUND" in map(str, unknown.attributes.values())
     to_gateway = child(orders, "orders", CLIENT, "POST", status=UNSET)
     child(to_gateway, "gateway", SERVER, "POST /notifications/<customer>", status=UNSET)
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.13"])
+def test_a_fresh_environment(run: Runner, environments: Environments, version: str) -> None:
+    """Installed with what the example needs into an environment that has nothing else, without any collector."""
+    services = ["fastapi", "flask", "grpcio", "httpx", "requests", "uvicorn"]
+    python = environments.python(version, str(ROOT), *services, options=("-c", str(ROOT / "constraints.txt")))
+    path = os.pathsep.join([str(Path(python).parent), os.defpath])  # and the system's own commands
+    done = run_chain(run, TRACERUN_EXPORTER=None, PATH=path)
+    assert_chain(done.spans)
 
 
 def test_files(run: Runner) -> None:

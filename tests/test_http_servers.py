@@ -189,19 +189,51 @@ def test_requests_of_every_sort(run: Runner, port: int, server: str) -> None:
     assert (nowhere.attributes["http.response.status_code"], "http.route" in nowhere.attributes) == (404, False)
 
 
-def test_any_asgi_application(run: Runner, port: int) -> None:
-    """An application without a framework has its SERVER span from the server."""
-    run.program(
-        "async def app(scope, receive, send):\n"
-        "    assert scope['type'] == 'http'\n"
-        "    await send({'type': 'http.response.start', 'status': 204, 'headers': []})\n"
-        "    await send({'type': 'http.response.body'})\n",
-        "web.py",
-    )
-    with run.serving(TRACERUN, "uvicorn", "web:app", "--lifespan", "off", "--port", str(port), port=port):
+BARE_ASGI = """
+async def app(scope, receive, send):
+    assert scope['type'] == 'http'
+    if scope['path'] == '/broken':
+        raise ValueError('broken')
+    await send({'type': 'http.response.start', 'status': 204, 'headers': []})
+    if scope['path'] == '/late':
+        raise ValueError('too late')
+    await send({'type': 'http.response.body'})
+"""
+BARE_WSGI = """
+def app(environ, start_response):
+    if environ['PATH_INFO'] == '/broken':
+        raise ValueError('broken')
+    start_response('204 No Content', [])
+    return late() if environ['PATH_INFO'] == '/late' else []
+
+def late():
+    yield b''
+    raise ValueError('too late')
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        (BARE_ASGI, ("uvicorn", "web:app", "--lifespan", "off", "--port")),
+        (BARE_WSGI, ("waitress-serve", "web:app", "--port")),
+    ],
+    ids=["uvicorn", "waitress"],
+)
+def test_a_bare_application(run: Runner, port: int, program: str, command: tuple[str, ...]) -> None:
+    """An application without a framework has its SERVER span from the server; what leaves it is answered with 500."""
+    run.program(program, "web.py")
+    name, app, *options = command
+    with run.serving(TRACERUN, name, *options, str(port), app, port=port):
         assert requests.get(f"http://127.0.0.1:{port}/x", timeout=20).status_code == 204
-    span = spans_of(run).one()
-    assert (span.name, span.scope, span.service) == ("GET", "tracerun.uvicorn", "web")
+        assert requests.get(f"http://127.0.0.1:{port}/broken", timeout=20).status_code == 500
+        with contextlib.suppress(requests.RequestException):
+            requests.get(f"http://127.0.0.1:{port}/late", timeout=20)
+    spans = {span.attributes["url.path"]: span for span in spans_of(run)}
+    scope = "tracerun." + name.partition("-")[0]
+    assert {(span.name, span.scope, span.service) for span in spans.values()} == {("GET", scope, "web")}
+    found = [(path, *map(spans[path].attributes.get, ("http.response.status_code", "error.type"))) for path in spans]
+    assert found == [("/x", 204, None), ("/broken", 500, "ValueError"), ("/late", 204, "ValueError")]
 
 
 @pytest.mark.parametrize(

@@ -519,6 +519,11 @@ def test_what_the_program_finds_loaded(run: Runner) -> None:
     set_up = {"tracerun.agent.configuring", "tracerun.settings", "tracerun.values"}
     assert modules(run, TRACERUN) - plain == first | set_up
     assert plain <= modules(run, TRACERUN)
+    # Nor does the end of a program that has imported nothing load anything.
+    env = {**UNSET, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    ended = run.command(TRACERUN, PYTHON, "-X", "importtime", "-c", "pass", env=env).err
+    ours = {line.rpartition("|")[2].strip() for line in ended.splitlines() if "tracerun." in line}
+    assert ours == {name for name in first | set_up if "." in name}
 
 
 def test_what_the_first_import_loads(run: Runner) -> None:
@@ -579,6 +584,10 @@ def test_instructions_of_a_start(run: Runner) -> None:
     launcher = instructions(run, "-c", LAUNCHER)
     assert traced < 1.15 * plain
     assert traced + launcher < 2.2 * plain
+    named = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SERVICE_NAME": "shop"}
+    to_receiver = instructions(run, "-c", "pass", PYTHONPATH=FOLDER, TRACERUN_PID="1", TRACERUN_RUN="1", **named)
+    assert to_receiver < 1.3 * plain
+    assert instructions(run, "-c", LAUNCHER, **named) < 1.02 * launcher
 
 
 def test_libraries_loaded_before_us(run: Runner, web: Any, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import PYTHON, Runner
 from tracerun import values
+from tracerun.environment import OF_THE_LAUNCH
 from tracerun.settings import TABLE, Settings
 
 PROGRAM = """
@@ -94,6 +95,12 @@ def test_the_two_ends_are_inverse(env: dict[str, str]) -> None:
     again = Settings.from_env(settings.to_env())
     assert again == settings
     assert hash(again) == hash(settings)
+
+
+def test_settings_of_the_launch() -> None:
+    """The launcher reads the settings where one is set that it looks at, and leaves all others to the target."""
+    looked_at = (Settings.enabled, Settings.sdk_disabled, Settings.strict, Settings.debug)
+    assert {variable for setting in looked_at for variable in setting.variables} == OF_THE_LAUNCH
 
 
 def test_every_picky_setting_is_in_the_table() -> None:

@@ -145,6 +145,42 @@ def test_the_counting_of_servers_counts(work: list[str], request_it: Any) -> Non
     assert spans.one(SpanKind.SERVER).attributes["url.query"] == "token=REDACTED"
 
 
+def test_an_unsampled_body_runs_in_its_requests_context(web: WebServer) -> None:
+    """What a streamed body calls belongs to the caller's trace, also where a sampler would take a new one's calls."""
+    import requests
+
+    closed: list[bool] = []
+
+    class Stream:
+        def __iter__(self) -> Any:
+            requests.get(f"{web.url}/200/1")
+            yield b"one"
+            requests.get(f"{web.url}/200/2")
+            yield b"two"
+
+        def close(self) -> None:
+            requests.get(f"{web.url}/200/3")
+            closed.append(True)
+
+    class Sized(Stream):
+        def __len__(self) -> int:
+            return 2
+
+    with tracing("requests", sampler=ParentBased(ALWAYS_ON), id_generator=PrivateIdGenerator()) as spans:
+        for stream in (Stream, Sized):
+            environ = {"HTTP_TRACEPARENT": UNSAMPLED}
+            body = wsgi.run(lambda *_, kind=stream: kind(), environ, lambda *_: None, spans.tracer)
+            assert hasattr(body, "__len__") is (stream is Sized)
+            assert list(body) == [b"one", b"two"]
+            body.close()
+            assert environ["tracerun.request"].ended  # type: ignore[attr-defined]
+    assert spans.started == []
+    assert closed == [True, True]
+    trace_id = UNSAMPLED.split("-")[1]
+    sent = [headers["traceparent"].split("-") for headers in web.seen]
+    assert [(parts[1], parts[3]) for parts in sent] == [(trace_id, "00")] * 6
+
+
 class ByPath(Sampler):
     """A sampler that looks at attributes, as those of programs do."""
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # What the launcher and the agent tell each other; all else with our prefixes is a setting of the user's.
 MARKS = frozenset(("TRACERUN_PID", "TRACERUN_RUN", "TRACERUN_SITE", "TRACERUN_TARGET"))
+# The settings that change the launch itself; all others are read in the target.
+OF_THE_LAUNCH = frozenset(("OTEL_SDK_DISABLED", "TRACERUN_DEBUG", "TRACERUN_ENABLED", "TRACERUN_STRICT"))
 _PREFIXES = ("OTEL_", "TRACERUN_")
 
 

@@ -7,8 +7,6 @@ Source: OpenTelemetry specification, "Environment Variable Specification" and "O
 Configuration"; ``TRACERUN_*`` exists only for what has no standard name.
 """
 
-from __future__ import annotations
-
 from tracerun import values as parse
 from tracerun.environment import default_state_directory, environment
 
@@ -50,7 +48,7 @@ class Setting(Generic[T]):
     def __init__(
         self,
         variables: str,
-        parse: Callable[[str], T],
+        parse: "Callable[[str], T]",
         default: T,
         *,
         flag: str = "",
@@ -75,16 +73,16 @@ class Setting(Generic[T]):
     if TYPE_CHECKING:
 
         @overload
-        def __get__(self, instance: None, owner: type) -> Setting[T]: ...
+        def __get__(self, instance: None, owner: type) -> "Setting[T]": ...
         @overload
-        def __get__(self, instance: Settings, owner: type) -> T: ...
+        def __get__(self, instance: "Settings", owner: type) -> T: ...
 
     else:
 
         def __class_getitem__(cls, _: object) -> type:
             return cls
 
-    def __get__(self, instance: Settings | None, owner: type) -> Any:
+    def __get__(self, instance: "Settings | None", owner: type) -> "Any":
         return self if instance is None else instance.values.get(self.name, self.default)
 
     @property
@@ -339,7 +337,7 @@ class Settings:
         self.default_directory = default_state_directory()
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+    def from_env(cls, env: "Mapping[str, str] | None" = None) -> "Settings":
         """The settings of an environment, this process's own by default. Never raises for a wrong value."""
         settings = cls()
         env = environment() if env is None else env
@@ -352,7 +350,7 @@ class Settings:
         settings._check_together()
         return settings
 
-    def _read(self, setting: Setting[Any], found: list[tuple[str, str]]) -> None:
+    def _read(self, setting: "Setting[Any]", found: list[tuple[str, str]]) -> None:
         """Takes the strongest right value of a setting; the wrong ones are problems, wherever they stand."""
         wrong, used = [], ""
         for variable, value in found:
@@ -368,7 +366,7 @@ class Settings:
         instead = f"using {used}" if used else _instead(setting)
         self.problems += [f"{line}; {instead}" for line in wrong]
 
-    def _read_of_libraries(self, env: Mapping[str, str]) -> None:
+    def _read_of_libraries(self, env: "Mapping[str, str]") -> None:
         """The variables with a library's name in them; names are in lower case, as the catalogue has them."""
         start, end = _OF_LIBRARY
         found = {}
@@ -435,7 +433,7 @@ class Settings:
         return self.directory or self.default_directory
 
 
-def _instead(setting: Setting[Any]) -> str:
+def _instead(setting: "Setting[Any]") -> str:
     default = setting.default
     if isinstance(default, tuple):
         default = ",".join(default)
@@ -444,9 +442,9 @@ def _instead(setting: Setting[Any]) -> str:
     return f"using {default}" if default not in ("", None, {}) else "ignored"
 
 
-TABLE: tuple[Setting[Any], ...] = tuple(value for value in vars(Settings).values() if isinstance(value, Setting))
+TABLE: "tuple[Setting[Any], ...]" = tuple(value for value in vars(Settings).values() if isinstance(value, Setting))
 
 
-def flagged() -> Iterator[Setting[Any]]:
+def flagged() -> "Iterator[Setting[Any]]":
     """The settings that have an option, in the order of ``--help``."""
     return (setting for setting in TABLE if setting.flag)

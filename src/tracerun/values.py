@@ -4,8 +4,6 @@ Each takes the text of a variable or option and raises ``ValueError`` with what 
 shows the text itself: it may be a secret.
 """
 
-from __future__ import annotations
-
 import os
 
 TYPE_CHECKING = False
@@ -70,7 +68,7 @@ def report(value: str) -> bool | str:
     return path(value)
 
 
-def choice(*allowed: str) -> Callable[[str], str]:
+def choice(*allowed: str) -> "Callable[[str], str]":
     """One of a few words."""
 
     def parse(value: str) -> str:
@@ -81,7 +79,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
-def whole_number(least: int) -> Callable[[str], int]:
+def whole_number(least: int) -> "Callable[[str], int]":
     """A whole number of at least ``least``."""
 
     def parse(value: str) -> int:

@@ -142,7 +142,7 @@ def _at_exit() -> None:
     with guard.guarded("the flush at exit"):
         if Process.finish is not None:
             Process.finish()
-    if hasattr(Process, "settings") or guard.stderr_is_terminal():
+    if guard.stderr_is_terminal() or (hasattr(Process, "settings") and Process.settings.report):
         with guard.guarded("the line at the end of the run"):
             try:
                 _say_goodbye()

@@ -1,7 +1,5 @@
 """What is known before the program's first line: the settings, if anything is set, and what is wrong with them."""
 
-from __future__ import annotations
-
 import os
 import sys
 
@@ -67,7 +65,7 @@ def _explain(settings: Settings) -> None:
         guard.debug("{} is {}", variable, "set, and not shown" if variable in secret else value)
 
 
-def _begin_run(env: MutableMapping[str, str], settings: Settings) -> None:
+def _begin_run(env: "MutableMapping[str, str]", settings: Settings) -> None:
     """Makes this process the target of a run of its own: what starts us was pasted, and no launcher was there."""
     from tracerun.injection import new_run  # noqa: PLC0415 - the launcher has done it, mostly
 
@@ -75,7 +73,7 @@ def _begin_run(env: MutableMapping[str, str], settings: Settings) -> None:
     settings.values["run"] = env["TRACERUN_RUN"]
 
 
-def _mark_for_children(env: MutableMapping[str, str], settings: Settings, folder: str) -> None:
+def _mark_for_children(env: "MutableMapping[str, str]", settings: Settings, folder: str) -> None:
     if settings.children == "none":
         rest = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry != folder]
         if any(rest):

@@ -3,7 +3,7 @@
 The SDK's span makes a lock, two lists, a checked copy of its attributes and, at its end, a copy of itself. This one is
 an SDK span too, with the same methods, but has those parts only once somebody asks for them. It stands in for the
 SDK's only while nothing is asked of the SDK that only its own does: no processor but ours, the standard limits, a
-standard sampler. The program's own tracers, and spans with links or a start time, are always the SDK's.
+standard sampler. The program's own tracers, and spans with links, are always the SDK's.
 
 Nothing but ``install`` is called from elsewhere: without it, and this file, every span is the SDK's.
 Source: OpenTelemetry specification, trace SDK, "Span"; opentelemetry-sdk, ``opentelemetry.sdk.trace.Span``.
@@ -19,12 +19,13 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import Span
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun.agent.provider import SwitchableTracer, no_span, placed
 from tracerun.environment import environment
 from tracerun.instrumentation.exclusion import EXCLUDED_KEY
+from tracerun.instrumentation.span_context import NO_STATE, NOT_SAMPLED, SAMPLED, valid_context
 from tracerun.values import SAMPLERS
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 # Values that need no check; the SDK makes something of all others, and of more attributes than this.
 PLAIN = frozenset((str, int, bool, float))
 MOST = 128
-SAMPLED, NOT_SAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
 LIMITS = (
     "span_attribute_count",
     "span_attribute_length",
@@ -107,7 +107,14 @@ class LeanSpan(Span):
         super().set_attribute(key, value)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """As the SDK's."""
+        """As the SDK's; the same goes for several plain ones."""
+        own = self._attributes
+        plain = type(own) is dict and self._end_time is None and PLAIN.issuperset(map(type, attributes.values()))
+        if plain and all(attributes) and len(own) + len(attributes) <= MOST:
+            for key in attributes:
+                own.pop(key, None)
+            own.update(attributes)
+            return
         self._make_checked()
         super().set_attributes(attributes)
 
@@ -180,10 +187,13 @@ class LeanTracer(SwitchableTracer):
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Any = None,
         *args: Any,
+        start_time: int | None = None,
         **kwargs: Any,
     ) -> Any:
         """As the SDK's."""
         if args or kwargs or Lean.pipeline is None or self.successor is not None:
+            if start_time is not None:
+                kwargs["start_time"] = start_time
             return super().start_span(name, context, kind, attributes, *args, **kwargs)
         current = get_current() if context is None else context
         if EXCLUDED_KEY in current:
@@ -193,17 +203,17 @@ class LeanTracer(SwitchableTracer):
         if parent is not None and parent.is_valid:
             trace_id, state = parent.trace_id, parent.trace_state
         else:
-            parent, trace_id, state = None, self.id_generator.generate_trace_id(), None
+            parent, trace_id, state = None, self.id_generator.generate_trace_id(), NO_STATE
         span_id = self.id_generator.generate_span_id()
         if not Lean.decide(parent, trace_id):
-            return NonRecordingSpan(SpanContext(trace_id, span_id, False, NOT_SAMPLED, state))
+            return NonRecordingSpan(valid_context(trace_id, span_id, False, NOT_SAMPLED, state))
         if Lean.pipeline.own is not None:
             Lean.pipeline.own.add(span_id)
         span = _new(LeanSpan)
         span._name, span._kind, span._tracer, span._parent = name, kind, self, parent
-        span._context = SpanContext(trace_id, span_id, False, SAMPLED, state)
+        span._context = valid_context(trace_id, span_id, False, SAMPLED, state)
         span._attributes = self._plain(attributes)
-        span._start_time = time_ns()
+        span._start_time = time_ns() if start_time is None else start_time
         return span
 
     def _plain(self, attributes: Any) -> Any:

@@ -5,7 +5,7 @@ import errno
 import os
 
 from tracerun.cli import isolation
-from tracerun.environment import is_configured
+from tracerun.environment import OF_THE_LAUNCH
 from tracerun.errors import CommandNotFound, NotExecutable, say
 from tracerun.injection import inject
 
@@ -27,7 +27,7 @@ def execute(words: list[str], env: dict[str, str]) -> "NoReturn":
         env: The environment with what options have set.
     """
     path = find(words[0], env.get("PATH", os.defpath))
-    settings = _settings(env) if is_configured(env) else None
+    settings = None if OF_THE_LAUNCH.isdisjoint(env) else _settings(env)
     if settings is not None and settings.off:
         say(f"nothing is traced: {settings.off}", slug="switched-off")
     else:

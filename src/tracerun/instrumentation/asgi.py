@@ -98,11 +98,17 @@ class _Connection:
         self._trailers = False
 
     async def send(self, message: dict[str, Any]) -> None:
-        with _GUARD:
+        try:
             self._before(message)
+        except Exception as error:
+            if not _GUARD.swallows(error):
+                raise
         await self._send(message)
-        with _GUARD:
+        try:
             self._after(message)
+        except Exception as error:
+            if not _GUARD.swallows(error):
+                raise
 
     def _before(self, message: dict[str, Any]) -> None:
         kind, request = message["type"], self._request
@@ -127,25 +133,30 @@ class _Connection:
 async def run(application: Callable[..., Any], scope: Any, receive: Any, send: Any, tracer: Tracer) -> None:
     """Calls an ASGI application inside its SERVER span; without one, where a wrapper further out has it."""
     request = None
-    with _GUARD:
+    try:
         request = open_request(scope, tracer)
+    except Exception as error:
+        if not _GUARD.swallows(error):
+            raise
     if request is None:
         await application(scope, receive, send)
         return
     # Attached and detached in this coroutine, which runs in one task: never across a yield of its own.
     token = attach(request.context)
-    with _GUARD:
-        send = _Connection(request, scope, send).send
+    if request.recorded:
+        with _GUARD:
+            send = _Connection(request, scope, send).send
     try:
         await application(scope, receive, send)
     except BaseException as error:
         with _GUARD:
-            request.record(error)
+            request.left_by(error)
         raise
     finally:
         with _GUARD:
             detach(token)
-            request.route = request.route or route_of(scope)
+            if request.recorded:
+                request.route = request.route or route_of(scope)
             request.end()
 
 

@@ -7,13 +7,17 @@ from typing import Any
 
 from tracerun.instrumentation import serving, wsgi
 from tracerun.instrumentation.context import tracer
+from tracerun.instrumentation.http import current_request
 from tracerun.instrumentation.patching import before
 
 
 def _set_route(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
+    traced = current_request()
+    if traced is None or not traced.recorded:
+        return
     request = sys.modules["flask.globals"].request._get_current_object()
     if request.url_rule is not None:
-        serving.set_route(request.script_root + request.url_rule.rule)
+        traced.route = request.script_root + request.url_rule.rule
 
 
 def _record(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -65,6 +65,17 @@ class HttpClientSpan(ClientSpan):
         """The headers of the library's response: a mapping or pairs."""
         return getattr(response, "headers", None)
 
+    def peer_of(self, response: Any) -> Any:
+        """The other end of the connection that the response came over (``reached``), where that is not known before."""
+
+    def reached(self, peer: Any) -> None:
+        """The other end of the connection is known: an address and a port, or the path of a Unix socket."""
+        address, port = peer[:2] if isinstance(peer, tuple) else (peer, None)
+        if address and isinstance(address, str):
+            self.span.set_attribute("network.peer.address", address)
+            if isinstance(port, int) and port > 0:  # libcurl gives -1 with a path
+                self.span.set_attribute("network.peer.port", port)
+
     def ended(self, result: Any) -> Any:
         """A response has come."""
         follows = False
@@ -91,6 +102,9 @@ class HttpClientSpan(ClientSpan):
                 span.set_status(Status(StatusCode.ERROR))
         if version:
             span.set_attribute("network.protocol.version", version)
+        peer = self.peer_of(response)
+        if peer is not None:
+            self.reached(peer)
         wanted = Captured.client_response
         if wanted is not None:
             pairs = captured.items_of(self.headers_of(response))
@@ -198,6 +212,8 @@ def split_host(authority: str, scheme: str) -> tuple[str, int | None]:
 
 
 _ENDED = Context()
+# A context lets nobody put anything in; this is one that nobody has seen yet.
+_put = dict.__setitem__
 
 
 class ServerRequest:
@@ -206,58 +222,53 @@ class ServerRequest:
     Attributes:
         span: The span.
         context: The context in which the application runs.
+        recorded: Whether anything that is found out about the request goes anywhere.
         route: The route's template, set by the framework's instrumentor; empty where none is known.
         handled: The exception that the framework answers for the program, which gets no further.
         target: Method and path, by which an adapter's inner request is known to be this one.
         describe: Describes the span in place of HTTP's rules (RPC over HTTP), and gives whether it has.
+        ended: Whether the span has ended.
     """
 
-    __slots__ = (
-        "_ended",
-        "_method",
-        "body_end",
-        "context",
-        "describe",
-        "error",
-        "handled",
-        "route",
-        "span",
-        "status",
-        "target",
-    )
+    # What nothing is known of yet; each request sets only what it has.
+    route = ""
+    status: int | None = None
+    error: BaseException | None = None
+    handled: BaseException | None = None
+    body_end: int | None = None
+    target: tuple[str, str] | None = None
+    describe: Callable[[ServerRequest], bool] | None = None
+    ended = False
 
-    def __init__(self, span: Span, values: dict[str, object], method: str) -> None:
+    def __init__(self, span: Span, context: Context, method: str) -> None:
         self.span = span
+        self.recorded = span.is_recording()
         # Beside the span the request itself, for those below that have neither environ nor scope at hand.
-        values[REQUEST_KEY] = self
-        self.context = Context(values)
-        self.route = ""
-        self.status: int | None = None
-        self.error: BaseException | None = None
-        self.handled: BaseException | None = None
-        self.body_end: int | None = None
-        self.target: tuple[str, str] | None = None
-        self.describe: Callable[[ServerRequest], bool] | None = None
+        _put(context, _SPAN_KEY, span)
+        _put(context, REQUEST_KEY, self)
+        self.context = context
         self._method = method
-        self._ended = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether the span has ended."""
-        return self._ended
 
     def record(self, error: BaseException) -> None:
         """Keeps the exception that made the application fail, once."""
         if self.error is None:
             self.error = error
 
+    def left_by(self, error: BaseException) -> None:
+        """An exception has left the application: where nothing was answered yet, WSGI and ASGI servers say 500."""
+        self.record(error)
+        if self.status is None and isinstance(error, Exception):
+            self.status = SERVER_ERROR
+
     def end(self) -> None:
         """Ends the span, once, with what is known by now."""
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
         # They refer to each other: what has ended is not to wait for the garbage collector.
         self.context = _ENDED
+        if not self.recorded:
+            return
         span = self.span
         if span.is_recording():
             self._describe(span)
@@ -306,6 +317,8 @@ def current_request() -> ServerRequest | None:
 
 def request_around(method: str, path: str) -> ServerRequest | None:
     """The request in progress, if it is this one: adapters (ASGI to WSGI, say) make an environ or scope anew."""
+    if not get_current():  # as nearly always: nothing is around this
+        return None
     request = current_request()
     return request if request is not None and not request.ended and request.target == (method, path) else None
 
@@ -330,7 +343,8 @@ def start_http_server(
     Returns:
         None where nothing is to be traced.
     """
-    if suppressed() or is_traced(SpanKind.SERVER):
+    around = get_current()
+    if around and (suppressed(around) or is_traced(SpanKind.SERVER, around)):
         return None
     parent = extract(carrier, getter)
     name = span_name(method)
@@ -338,9 +352,7 @@ def start_http_server(
     if Exclusion.on and excludes_incoming(described):
         parent = excluded(parent)
     span = tracer.start_span(name, parent, SpanKind.SERVER, described)
-    values = dict(parent)
-    values[_SPAN_KEY] = span
-    return ServerRequest(span, values, name)
+    return ServerRequest(span, parent, name)
 
 
 def _incoming(method: str, carrier: Any, getter: HeaderGetter, attributes: Any) -> dict[str, Any]:

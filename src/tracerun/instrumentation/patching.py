@@ -60,8 +60,11 @@ def around_changed(
             if sys.is_finalizing():
                 return original(*args, **kwargs)
             begun = None
-            with guard:
+            try:
                 begun = begin(args, kwargs)
+            except Exception as error:
+                if not guard.swallows(error):
+                    raise
             if begun is None:
                 return original(*args, **kwargs)
             call, args, kwargs = begun
@@ -71,9 +74,12 @@ def around_changed(
                 with guard:
                     call.failed(error)
                 raise
-            with guard:
+            try:
                 result = call.ended(result)
-            return result  # noqa: RET504 - what the guard swallows must leave the library's own result
+            except Exception as error:
+                if not guard.swallows(error):
+                    raise
+            return result
 
         return update_wrapper(wrapper, original)
 
@@ -89,8 +95,11 @@ def around_changed_async(
     def factory(original: Any) -> Any:
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             begun = None
-            with guard:
+            try:
                 begun = begin(args, kwargs)
+            except Exception as error:
+                if not guard.swallows(error):
+                    raise
             if begun is None:
                 return await original(*args, **kwargs)
             call, args, kwargs = begun
@@ -100,9 +109,12 @@ def around_changed_async(
                 with guard:
                     call.failed(error)
                 raise
-            with guard:
+            try:
                 result = call.ended(result)
-            return result  # noqa: RET504 - what the guard swallows must leave the library's own result
+            except Exception as error:
+                if not guard.swallows(error):
+                    raise
+            return result
 
         return update_wrapper(wrapper, original)
 
@@ -116,8 +128,11 @@ def after(then: Callable[[Any, tuple[Any, ...], dict[str, Any]], None], what: st
     def factory(original: Any) -> Any:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
-            with guard:
+            try:
                 then(result, args, kwargs)
+            except Exception as error:
+                if not guard.swallows(error):
+                    raise
             return result
 
         return update_wrapper(wrapper, original)
@@ -132,8 +147,11 @@ def after_async(then: Callable[[Any, tuple[Any, ...], dict[str, Any]], None], wh
     def factory(original: Any) -> Any:
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             result = await original(*args, **kwargs)
-            with guard:
+            try:
                 then(result, args, kwargs)
+            except Exception as error:
+                if not guard.swallows(error):
+                    raise
             return result
 
         return update_wrapper(wrapper, original)
@@ -161,8 +179,11 @@ def before(look: Callable[[tuple[Any, ...], dict[str, Any]], None], what: str) -
 
     def factory(original: Any) -> Any:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with guard:
+            try:
                 look(args, kwargs)
+            except Exception as error:
+                if not guard.swallows(error):
+                    raise
             return original(*args, **kwargs)
 
         return update_wrapper(wrapper, original)
@@ -179,8 +200,11 @@ def only_if(condition: Callable[[Any], bool], factory: Callable[[Any], Any]) -> 
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             chosen = False
-            with guard:
+            try:
                 chosen = bool(args) and condition(args[0])
+            except Exception as error:
+                if not guard.swallows(error):
+                    raise
             if chosen:
                 return wrapped(*args, **kwargs)
             return original(*args, **kwargs)

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage, propagate
+from opentelemetry.baggage import _BAGGAGE_KEY
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
@@ -21,6 +22,7 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tracerun.instrumentation.headers import items_of
+from tracerun.instrumentation.span_context import NO_STATE, NOT_SAMPLED, SAMPLED, valid_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -69,7 +71,8 @@ class HeaderGetter(Getter[Any]):
 W3C = ("traceparent", "tracestate", "baggage")
 # As nearly all of them are; what else is valid, or nearly so, is the propagator's to read.
 _TRACEPARENT = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-0([01])").fullmatch
-_FLAGS = {"0": TraceFlags(TraceFlags.DEFAULT), "1": TraceFlags(TraceFlags.SAMPLED)}
+_FLAGS = {"0": NOT_SAMPLED, "1": SAMPLED}
+_FLAGS_TEXT = {NOT_SAMPLED: "00", SAMPLED: "01"}
 
 
 class _Standard:
@@ -87,7 +90,10 @@ def _is_standard(textmap: Any) -> bool:
 
 
 def extract(carrier: Any, getter: HeaderGetter) -> Context:
-    """The caller's context from a request, on nothing else: what this process was doing is not its parent."""
+    """The caller's context from a request, on nothing else: what this process was doing is not its parent.
+
+    Made for this request alone.
+    """
     textmap = propagate.get_global_textmap()
     if textmap is _Standard.textmap or _is_standard(textmap):
         traceparent, tracestate, entries = getter.w3c(carrier)
@@ -105,9 +111,9 @@ def _caller(traceparent: str) -> SpanContext | None:
     match = _TRACEPARENT(traceparent)
     if match is None:
         return None
-    trace_id, span_id, sampled = match.groups()
-    caller = SpanContext(int(trace_id, 16), int(span_id, 16), True, _FLAGS[sampled])
-    return caller if caller.is_valid else None
+    trace_text, span_text, sampled = match.groups()
+    trace_id, span_id = int(trace_text, 16), int(span_text, 16)
+    return valid_context(trace_id, span_id, True, _FLAGS[sampled], NO_STATE) if trace_id and span_id else None
 
 
 def _extract_by(textmap: TextMapPropagator, carrier: Any, getter: HeaderGetter) -> Context:
@@ -115,7 +121,7 @@ def _extract_by(textmap: TextMapPropagator, carrier: Any, getter: HeaderGetter) 
     span = context.get(_SPAN_KEY)
     if isinstance(span, Span) and span.get_span_context().trace_flags & ~TraceFlags.SAMPLED:
         return _with_known_flags(context, span.get_span_context())
-    return context
+    return Context(context)  # a propagator may give the same one again
 
 
 def _with_known_flags(context: Context, caller: SpanContext) -> Context:
@@ -187,11 +193,14 @@ def inject_into(carrier: Any, context: Context, host: Callable[[], str] | None =
         context = baggage.clear(context)
     textmap = propagate.get_global_textmap()
     span: Any = context.get(_SPAN_KEY)
-    if span is None or baggage.get_all(context) or not (textmap is _Standard.textmap or _is_standard(textmap)):
+    if span is None or context.get(_BAGGAGE_KEY) or not (textmap is _Standard.textmap or _is_standard(textmap)):
         textmap.inject(carrier, context)
         return
     own: SpanContext = span.get_span_context()
     if own.is_valid:
-        carrier["traceparent"] = f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}"
+        # Through bytes: as formatted numbers the ids take more than twice the time.
+        trace_id, span_id = own.trace_id.to_bytes(16, "big").hex(), own.span_id.to_bytes(8, "big").hex()
+        flags = _FLAGS_TEXT.get(own.trace_flags) or f"{own.trace_flags:02x}"
+        carrier["traceparent"] = f"00-{trace_id}-{span_id}-{flags}"
         if own.trace_state:
             carrier["tracestate"] = own.trace_state.to_header()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.context import get_current
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -18,7 +20,8 @@ PACKAGES = "opentelemetry.instrumentation."
 
 def is_traced(kind: SpanKind, context: Context | None = None, package: str = "") -> bool:
     """Whether the span around this is theirs, of this kind: it stands for the same operation."""
-    span: Any = get_current_span(context)
+    # Not get_current_span(): that one checks its class, and each call to another service comes here.
+    span: Any = (get_current() if context is None else context).get(_SPAN_KEY)
     if getattr(span, "kind", None) is not kind or not span.is_recording():
         return False
     scope = getattr(span, "instrumentation_scope", None)

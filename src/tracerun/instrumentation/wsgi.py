@@ -57,7 +57,9 @@ _WHOLE = (list, tuple)
 def path_of(environ: dict[str, Any]) -> str:
     """The request's path. PEP 3333 hands paths over as latin-1 text of UTF-8 bytes."""
     path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return path.encode("latin-1", "replace").decode("utf-8", "replace") or "/"
+    if not path.isascii():
+        path = path.encode("latin-1", "replace").decode("utf-8", "replace")
+    return path or "/"
 
 
 def attributes_of(environ: dict[str, Any]) -> dict[str, Any]:
@@ -84,8 +86,8 @@ def attributes_of(environ: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-class Body:
-    """The application's body: each step and the close run in the request's context; its end ends the span."""
+class Steps:
+    """The body of a request that is not recorded: each step and the close run in the request's context."""
 
     __slots__ = ("_body", "_context", "_iterator", "_request")
 
@@ -96,7 +98,7 @@ class Body:
         self._iterator: Iterator[bytes] | None = None
         self._request = request
 
-    def __iter__(self) -> Body:
+    def __iter__(self) -> Steps:
         return self
 
     def __next__(self) -> bytes:
@@ -107,9 +109,40 @@ class Body:
             part = next(self._iterator)
             self._context = get_current()
             return part
+        finally:
+            reset(token)
+
+    def close(self) -> None:
+        """PEP 3333: called by the server when the request is over, however it ended."""
+        token = attach(self._context)
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._request.end()
+            reset(token)
+
+
+class Body(Steps):
+    """The body of one that is: what fails is noted, and the end ends the span."""
+
+    __slots__ = ()
+
+    def __next__(self) -> bytes:
+        token = attach(self._context)
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._body)
+            part = next(self._iterator)
+            self._context = get_current()
+            return part
         except StopIteration:
-            with _GUARD:
+            try:
                 self._request.end()
+            except Exception as error:
+                if not _GUARD.swallows(error):
+                    raise
             raise
         except BaseException as error:
             self._request.record(error)
@@ -118,7 +151,7 @@ class Body:
             reset(token)
 
     def close(self) -> None:
-        """PEP 3333: called by the server when the request is over, however it ended."""
+        """The same."""
         token = attach(self._context)
         try:
             close = getattr(self._body, "close", None)
@@ -138,7 +171,7 @@ class Body:
             self._request.end()
 
 
-class SizedBody(Body):
+class _Sized(Steps):
     """A body with a length: wsgiref and others make a Content-Length of a body of one block."""
 
     __slots__ = ()
@@ -147,11 +180,22 @@ class SizedBody(Body):
         return len(self._body)
 
 
+class _SizedBody(Body, _Sized):
+    __slots__ = ()
+
+
+# By whether the request is recorded, and the body has a length.
+_BODIES = {(False, False): Steps, (False, True): _Sized, (True, False): Body, (True, True): _SizedBody}
+
+
 def run(application: Callable[..., Any], environ: dict[str, Any], start_response: Any, tracer: Tracer) -> Any:
     """Calls a WSGI application inside its SERVER span; without one, where a wrapper further out has it."""
     request = None
-    with _GUARD:
+    try:
         request = open_request(environ, tracer)
+    except Exception as error:
+        if not _GUARD.swallows(error):
+            raise
     if request is None:
         return application(environ, start_response)
     return run_in(request, application, environ, start_response)
@@ -177,33 +221,47 @@ def open_request(environ: dict[str, Any], tracer: Tracer) -> ServerRequest | Non
 def run_in(request: ServerRequest, application: Callable[..., Any], environ: dict[str, Any], start: Any) -> Any:
     """Calls a WSGI application in a request, whose span ends with the body."""
     environ[REQUEST_KEY] = request
-
-    def start_response(status: str, *args: Any, **kwargs: Any) -> Any:
-        with _GUARD:
-            request.status = int(status.partition(" ")[0])
-            request.answered(args[0] if args else kwargs.get("response_headers"))
-        return start(status, *args, **kwargs)
-
+    start_response = _watched(start, request) if request.recorded else start
     token = attach(request.context)
     try:
         body = application(environ, start_response)
     except BaseException as error:
         with _GUARD:
-            request.record(error)
+            request.left_by(error)
             request.end()
         raise
     finally:
         reset(token)
-    with _GUARD:
+    try:
         if type(body) not in _WHOLE and not _is_file(body, environ):
-            return (SizedBody if hasattr(body, "__len__") else Body)(body, request)
+            return _BODIES[request.recorded, hasattr(body, "__len__")](body, request)
         request.end()
+    except Exception as error:
+        if not _GUARD.swallows(error):
+            raise
     return body
+
+
+def _watched(start: Any, request: ServerRequest) -> Any:
+    """The server's ``start_response``, with a look at what is handed to it."""
+
+    def start_response(status: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            request.status = int(status.partition(" ")[0])
+            request.answered(args[0] if args else kwargs.get("response_headers"))
+        except Exception as error:
+            if not _GUARD.swallows(error):
+                raise
+        return start(status, *args, **kwargs)
+
+    return start_response
 
 
 def _is_file(body: Any, environ: dict[str, Any]) -> bool:
     """Whether the server will send a file by itself (PEP 3333, ``wsgi.file_wrapper``), if it gets it as it is."""
     wrapper = environ.get("wsgi.file_wrapper")
+    if wrapper is None:
+        return False
     # uWSGI's is a function that hands out the very file that it was given, and looks for that.
     return isinstance(body, wrapper if isinstance(wrapper, type) else IOBase)
 
