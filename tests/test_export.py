@@ -91,6 +91,30 @@ class TestFiles:
         assert "old-2.jsonl" in names
         assert len(names) == 2, names
 
+    def test_a_process_that_execs_itself(self, run: Runner, web: Any) -> None:
+        """Each of its images, all of one id and within one second, has a file of its own."""
+        program = run.program(
+            "import os, sys, requests\nrequests.get(sys.argv[1])\nleft = int(sys.argv[2])\n"
+            "if left:\n    os.execv(sys.executable, [sys.executable, sys.argv[0], sys.argv[1], str(left - 1)])\n"
+        )
+        done = run.traced(PYTHON, program, web.url, "3")
+        assert (done.status, done.err, len(done.spans)) == (0, "", 4)
+        assert len(list(run.state.glob("*.jsonl"))) == 4
+
+    def test_a_full_disk(self, run: Runner) -> None:
+        """Where nothing can be written no file is left behind, however often it is tried."""
+        program = run.program(
+            "import resource, signal\nfrom opentelemetry import trace\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+            "for _ in range(3):\n"
+            "    trace.get_tracer('shop').start_span('work').end()\n"
+            "    trace.get_tracer_provider().force_flush()\n"
+        )
+        done = run.traced(PYTHON, program)
+        assert (done.status, len(done.spans)) == (0, 0)
+        assert done.slugs[-1] == "spans-lost"
+        assert list(run.state.glob("*.jsonl")) == []
+
     def test_links_are_not_followed(self, run: Runner, web: Any) -> None:
         """What a link in the folder points to is neither written to nor removed nor counted."""
         outside = run.folder / "outside"
@@ -336,6 +360,22 @@ class TestOthers:
         assert "work" in done.ours[1]
         assert "└─" in done.ours[2]
         assert "GET" in done.ours[2]
+
+    def test_a_tree_of_a_program_that_calls_itself(self, run: Runner) -> None:
+        """Both ends of its call are one tree, though the server's span has a remote parent."""
+        program = run.program(
+            "import threading, requests\nfrom http.server import BaseHTTPRequestHandler, HTTPServer\n"
+            "class Hello(BaseHTTPRequestHandler):\n"
+            "    def do_GET(self):\n        self.send_response(204)\n        self.end_headers()\n"
+            "    def log_message(self, *_): pass\n"
+            "server = HTTPServer(('127.0.0.1', 0), Hello)\n"
+            "threading.Thread(target=server.serve_forever).start()\n"
+            "requests.get(f'http://127.0.0.1:{server.server_port}/')\nserver.shutdown()\n"
+        )
+        done = run.traced(PYTHON, program, flags=("--exporter", "tree"), env={"OTEL_BSP_SCHEDULE_DELAY": "60000"})
+        assert [line.partition(" ")[0] for line in done.ours].count("trace") == 1
+        assert "missing" not in done.err, done
+        assert len(done.ours) == 3
 
     def test_console_and_others(self, run: Runner, web: Any) -> None:
         """The exporter ``console`` is the SDK's own; several exporters each get every span."""

@@ -88,6 +88,13 @@ class TestReport:
         assert not run.state.exists()
 
     @pytest.mark.slow
+    def test_the_name_of_a_process_without_spans(self, run: Runner) -> None:
+        """It is the name that its spans would have had."""
+        done = run.traced(PYTHON, "-c", "pass", flags=("--report", "-n", "shop"))
+        assert done.ours[0].startswith("report of shop, process ")
+        named = run.traced(PYTHON, "-c", "pass", flags=("--report", "--resource", "service.name=till"))
+        assert named.ours[0].startswith("report of till, process ")
+
     def test_why_there_are_none(self, run: Runner, web: Any) -> None:
         """Calls that were made and not sampled are not called none; nor is an exporter that is none."""
         lines = report(run, web.url, "1", env={"OTEL_TRACES_SAMPLER": "always_off"})

@@ -54,16 +54,21 @@ class _unseen:  # noqa: N801 - used like contextlib's functions; that module is 
     """The program's own import of what we need early is the first, as its finders see it."""
 
     __slots__ = ("before", "began")
+    inside = False
 
     def __enter__(self) -> None:
-        self.began = time.monotonic()
+        # One within another is part of that one's time.
+        self.began = 0.0 if _unseen.inside else time.monotonic()
+        _unseen.inside = True
         self.before = [name for name in _NEEDED if name in sys.modules]
 
     def __exit__(self, *_: object) -> None:
         for name in _NEEDED:
             if name not in self.before:
                 sys.modules.pop(name, None)
-        Process.seconds += time.monotonic() - self.began
+        if self.began:
+            Process.seconds += time.monotonic() - self.began
+            _unseen.inside = False
 
 
 def boot(folder: str, *, at_once: bool = False) -> None:

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tracerun import __version__
-from tracerun.agent.service import derived_name
+from tracerun.agent.service import name_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -27,11 +27,9 @@ def attributes(settings: Settings) -> Resource:
         **_of_sdk(),
         **_of_host(),
         **of_process(),
-        "service.name": derived_name(),
         **settings.resource,
+        "service.name": name_of(settings),
     }
-    if settings.service_name:
-        detected["service.name"] = settings.service_name
     if settings.resource_detectors:
         # Resource.create runs the detectors, on threads; without any asked for that is not worth its price.
         return Resource.create(detected)

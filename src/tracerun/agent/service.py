@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from tracerun.environment import environment
 from tracerun.interpreter import options
+
+if TYPE_CHECKING:
+    from tracerun.settings import Settings
 
 # Commands that run an application given as module[:attribute] or as a path.
 SERVERS = ("uvicorn", "gunicorn", "hypercorn", "granian", "daphne", "fastapi", "waitress-serve", "waitress")
 # What a file's name ends in without being part of its stem.
 _SUFFIXES = (".py", ".pyw", ".pyc", ".pyz", ".pyzw", ".zip", ".exe")
+
+
+def name_of(settings: Settings) -> str:
+    """The service's name: what the user has set, else what the command says."""
+    return settings.service_name or settings.resource.get("service.name") or derived_name()
 
 
 def derived_name(argv: list[str] | None = None) -> str:

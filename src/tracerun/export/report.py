@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tracerun import __version__, runreport
 from tracerun.agent import guard, libraries
 from tracerun.agent.boot import Process
-from tracerun.agent.service import derived_name
+from tracerun.agent.service import name_of
 from tracerun.agent.threads import monotonic
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def document(pipeline: Pipeline | None, *, final: bool = False) -> dict[str, Any
         "schema": runreport.SCHEMA,
         "tracerun": __version__,
         "python": ".".join(map(str, sys.version_info[:3])),
-        "service": pipeline.service if pipeline is not None else derived_name(),
+        "service": pipeline.service if pipeline is not None else name_of(Process.settings),
         "pid": os.getpid(),
         "parent_pid": os.getppid(),
         "run": Process.settings.run or None,

@@ -77,6 +77,8 @@ class SpanFiles:
                     rest = rest[os.write(descriptor, rest) :]
             except OSError:
                 os.ftruncate(descriptor, self._size)
+                if not self._size:  # each try makes a file of its own
+                    os.unlink(self._path)
                 raise
             self._size += len(line)
         finally:
@@ -100,13 +102,21 @@ class SpanFiles:
             raise OSError(None, "no home folder is known; set TRACERUN_DIR")
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         self._prune(CAP - max(coming, SEGMENT))
-        stamp = strftime("%Y%m%dT%H%M%S", gmtime(time()))
-        name = f"{stamp}-{self._run}-{os.getpid()}-{next(_NUMBERS)}{SUFFIX}"
-        path = os.path.join(self.folder, name)
-        descriptor = os.open(path, _APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        path, descriptor = self._begun()
         status = os.fstat(descriptor)
         self._path, self._identity, self._size = path, (status.st_dev, status.st_ino), 0
         return descriptor
+
+    def _begun(self) -> tuple[str, int]:
+        """A file that nobody else has: after an exec, or in a namespace of its own, another one had this process's id."""
+        stamp = strftime("%Y%m%dT%H%M%S", gmtime(time()))
+        while True:
+            name = f"{stamp}-{self._run}-{os.getpid()}-{next(_NUMBERS)}{SUFFIX}"
+            path = os.path.join(self.folder, name)
+            try:
+                return path, os.open(path, _APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                continue
 
     def _prune(self, most: int) -> None:
         """Removes the oldest files of all processes until the rest has at most so many bytes."""

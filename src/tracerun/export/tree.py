@@ -29,11 +29,15 @@ class Tree:
 
     def send(self, spans: Sequence[ReadableSpan], deadline: float | None) -> Outcome:  # noqa: ARG002 - nothing to wait for
         """Takes a batch; prints the traces that are complete as far as this process goes."""
+        complete: dict[int, None] = {}
         for span in spans:
             trace_id = span.context.trace_id if span.context else 0
             self._open.setdefault(trace_id, []).append(span)
             if span.parent is None or span.parent.is_remote:
-                self._print(trace_id)
+                complete[trace_id] = None
+        # Not before the batch is through: a program that calls itself has a span behind the remote parent too.
+        for trace_id in complete:
+            self._print(trace_id)
         while len(self._open) > MOST_OPEN:
             self._print(next(iter(self._open)))
         return Outcome(len(spans))
