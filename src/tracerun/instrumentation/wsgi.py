@@ -221,7 +221,13 @@ def open_request(environ: dict[str, Any], tracer: Tracer) -> ServerRequest | Non
 def run_in(request: ServerRequest, application: Callable[..., Any], environ: dict[str, Any], start: Any) -> Any:
     """Calls a WSGI application in a request, whose span ends with the body."""
     environ[REQUEST_KEY] = request
-    start_response = _watched(start, request) if request.recorded else start
+    start_response = start
+    if request.recorded:
+        try:
+            start_response = _watched(start, request)
+        except Exception as error:
+            if not _GUARD.swallows(error):
+                raise
     token = attach(request.context)
     try:
         body = application(environ, start_response)
