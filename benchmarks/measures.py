@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from benchmarks import instructions, load
 from benchmarks.figures import BARE
-from benchmarks.processes import Failed, answer, cpu_of, free_port, serving, used
+from benchmarks.processes import Failed, answer, cpu_of, free_port, resident_of, serving, used
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,8 +112,8 @@ def _under_load(
         load.requests_per_second(port, "/hello", 1.0, connections)
         before = cpu_of(session)
         rate = load.requests_per_second(port, "/hello", seconds, connections)
-        cpu = cpu_of(session) - before
-    return {"requests_per_s": rate, "cpu_us": cpu / (rate * seconds) * 1e6}
+        cpu, resident = cpu_of(session) - before, resident_of(session)
+    return {"requests_per_s": rate, "cpu_us": cpu / (rate * seconds) * 1e6, "resident_mib": resident}
 
 
 def encoder() -> Measure:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LONGEST = 900
 _SPAWN = str(Path(__file__).with_name("spawn.py"))
-_TICK = os.sysconf("SC_CLK_TCK")
+_TICK, _PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
 
 class Failed(Exception):  # noqa: N818 - it is an outcome
@@ -125,14 +125,22 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def cpu_of(session: int) -> float:
     """Seconds of CPU that all living processes of a session have used."""
-    used_ticks = 0
+    return sum(int(fields[11]) + int(fields[12]) for fields in _of_session(session)) / _TICK
+
+
+def resident_of(session: int) -> float:
+    """MiB of memory that all living processes of a session have, what they share counted in each."""
+    return sum(int(fields[21]) for fields in _of_session(session)) * _PAGE / 2**20
+
+
+def _of_session(session: int) -> Iterator[list[str]]:
+    """What /proc says of each living process of a session: state, parent, group, session, ... (proc_pid_stat(5))."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # The name in parentheses may hold anything; behind it come state, parent, group, session, ...
+            # The name in parentheses may hold anything.
             fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
             if int(fields[3]) == session:
-                used_ticks += int(fields[11]) + int(fields[12])
-    return used_ticks / _TICK
+                yield fields
 
 
 def free_port() -> int:

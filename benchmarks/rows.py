@@ -97,6 +97,7 @@ def _throughput(name: str, title: str, *words: str, quick: int = 0) -> Row:
     figures = [
         Figure(f"{title}, requests/s", "requests_per_s", "ratio", "/s"),
         Figure(f"{title}, CPU of a request", "cpu_us", "added", "µs"),
+        Figure(f"{title}, memory under load", "resident_mib", "value", "MiB"),
     ]
     measure = measures.served(lambda port: [word.replace("{port}", str(port)) for word in words])
     return Row(name, "Under a server", measure, figures, quick=quick)

@@ -344,6 +344,30 @@ with tracer.start_as_current_span("request"):
     ]
 
 
+PAST_OS_ENVIRON = """
+import ctypes
+show = [sys.executable, "child.py"]
+os.environ.update(GONE="1", KEPT="2")
+os.putenv("DATA", "/data")
+os.putenv(b"KEPT", b"3")
+os.unsetenv("GONE")
+ctypes.CDLL(None).setenv(b"FROM_C", b"yes", 1)
+os.environ = {}
+with tracer.start_as_current_span("request"):
+    sys.stdout.flush()
+    {start}
+"""
+
+
+@pytest.mark.parametrize("start", ["subprocess.run(show)", "os.system(' '.join(show))", "os.execv(show[0], show)"])
+def test_what_the_program_sets_past_os_environ(run: Runner, start: str) -> None:
+    """A child that is given no environment has the process's own, which is not that of os.environ."""
+    run.program("import os; print(*map(os.environ.get, ('DATA', 'GONE', 'KEPT', 'FROM_C')))\n", "child.py")
+    program = run.program(HEAD + PAST_OS_ENVIRON.replace("{start}", start))
+    done = run.traced(PYTHON, program, env=INHERITED)
+    assert done.out == run.command(PYTHON, program).out == "/data None 3 yes\n"
+
+
 def test_a_pool_of_processes_that_a_server_forks_keeps_one_environment(run: Runner) -> None:
     """The fork server, started inside a request, does not make later children that request's."""
     done = outcome(

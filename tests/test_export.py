@@ -377,6 +377,17 @@ class TestOthers:
         assert "missing" not in done.err, done
         assert len(done.ours) == 3
 
+    def test_a_tree_whose_root_stays_open(self, run: Runner) -> None:
+        """So many spans are held, and no more: the rest is drawn as far as it goes."""
+        program = run.program(
+            "from opentelemetry import trace\ntracer = trace.get_tracer('shop')\n"
+            "with tracer.start_as_current_span('run'):\n"
+            "    for number in range(6000):\n        tracer.start_span('step').end()\n"
+        )
+        done = run.traced(PYTHON, program, flags=("--exporter", "tree"), env={"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "512"})
+        assert sum(" step " in line for line in done.ours) == 6000
+        assert [line.partition(" ")[0] for line in done.ours].count("trace") == 2
+
     def test_console_and_others(self, run: Runner, web: Any) -> None:
         """The exporter ``console`` is the SDK's own; several exporters each get every span."""
         done = run.traced(PYTHON, run.program(CALLS), web.url, "1", flags=("--exporter", "console,file"))

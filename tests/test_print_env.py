@@ -87,14 +87,14 @@ def test_what_gets_in_the_way_is_unset(run: Runner) -> None:
 
 
 def test_secrets(run: Runner) -> None:
-    """Neither headers nor credentials are shown without ``--reveal``, and one line names what is hidden."""
+    """Neither headers nor credentials are printed without ``--reveal``, and one line names what is left out."""
     words = ("-H", "api-key=hush", "-e", "https://me:hush@collector:4318/v1?token=hush", "--print-env")
     for form in FORMATS:
         done = run.command(TRACERUN, *words, form)
         assert "hush" not in done.out + done.err
-        assert done.ours == [
-            "masked: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS; --reveal shows the values"
-        ]
+        hidden = "OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS"
+        assert done.ours == [f"left out, for the secrets in them: {hidden}; --reveal prints them"]
+        assert "***" not in done.out  # which would be pasted, and sent
         shown = run.command(TRACERUN, "--reveal", *words, form)
         assert (shown.out.count("hush"), shown.err) == (3, "")
     assert masked("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318") == "http://localhost:4318"
@@ -127,6 +127,9 @@ def test_switched_off(run: Runner) -> None:
         (("--print-env", "python"), "--print-env python: allowed: shell, docker, compose, k8s, json;"),
         (("--reveal", PYTHON), "--reveal goes with --print-env"),
         (("--all", PYTHON), "--all goes with --list-instrumentations"),
+        (("-v", PYTHON, "-c", "print(1)"), "--verbose goes with --show"),
+        (("--show", "--status", "1"), "--show and --status do not go together: one of them at a time"),
+        (("--check", "--print-env", "json"), "--check and --print-env do not go together: one of them at a time"),
     ],
 )
 def test_wrong_usage(run: Runner, words: tuple[str, ...], line: str) -> None:

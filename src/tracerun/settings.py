@@ -170,7 +170,7 @@ class Settings:
         help="Budget for all flushing at exit. [2]",
     )  # fmt: skip
     report = Setting["bool | str"](
-        "TRACERUN_REPORT", parse.report, False, flag="--report", help="Say at the end what was traced. [variable: or FILE]"
+        "TRACERUN_REPORT", parse.report, False, flag="--report", help="Say what was traced. [variable: or FILE]"
     )
     also_file = Setting[bool](
         "TRACERUN_ALSO_FILE", parse.boolean, False, flag="--also-file", help="Keep the spans in files too."

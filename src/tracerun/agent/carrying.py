@@ -124,10 +124,13 @@ def _on_executors(module: ModuleType) -> None:
 def _keeping(original: Any) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it is one
         original(self, *args, **kwargs)
-        with _GUARD:
+        try:
             context = otel_context.get_current()
             if context:
                 setattr(self, CONTEXT, context)
+        except Exception as error:
+            if not _GUARD.swallows(error):
+                raise
 
     return update_wrapper(__init__, original)
 

@@ -14,7 +14,7 @@ import sys
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
-from tracerun.agent import hooks
+from tracerun.agent import hooks, inherited
 from tracerun.agent.ambient import fields_for_child
 from tracerun.agent.guard import guarded
 from tracerun.agent.prepared import KEY
@@ -98,17 +98,13 @@ def _fork_exec(original: Callable[..., int]) -> Callable[..., int]:
             variables = None if given is None else dict(entry.partition(b"=")[::2] for entry in given)
             fields = changes(variables)
             if fields is not None:
-                variables = _environment_as_bytes() if variables is None else variables
+                variables = inherited.variables() if variables is None else variables
                 merged = _merged(variables, fields)
                 entries = [os.fsencode(name) + b"=" + os.fsencode(value) for name, value in merged.items()]
                 args = (*args[:ENVIRONMENT], entries, *args[ENVIRONMENT + 1 :])
         return original(*args)
 
     return fork_exec
-
-
-def _environment_as_bytes() -> dict[bytes, bytes]:
-    return {os.fsencode(name): os.fsencode(value) for name, value in environment().items()}
 
 
 # os.posix_spawn and the exec functions; os.spawn* and os.exec*p* come down to these.
@@ -120,7 +116,7 @@ def _with_environment(original: Callable[..., Any], *, may_be_none: bool = False
             env = argument(args, kwargs, 2, "env", _MISSING)
             fields = changes(env) if hasattr(env, "items") or (env is None and may_be_none) else None
             if fields is not None:
-                given = environment() if env is None else env
+                given = inherited.variables() if env is None else env
                 args, kwargs = with_argument(args, kwargs, 2, "env", _merged(given, fields))
         return original(*args, **kwargs)
 
@@ -134,7 +130,7 @@ def _execv(original: Callable[..., Any], execve: Callable[..., Any]) -> Callable
             fields = changes(None)
         if fields is not None and len(args) == 2:  # noqa: PLR2004 - path and argv
             try:
-                execve(*args, _merged(environment(), fields))
+                execve(*args, _merged(inherited.variables(), fields))
             except (OSError, TypeError, ValueError):
                 pass  # which execve says in other words
         return original(*args)

@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status
 from opentelemetry.trace.propagation import _SPAN_KEY
 
+from tracerun.agent.ambient import Ambient
 from tracerun.agent.provider import SwitchableTracer, no_span, placed
 from tracerun.environment import environment
 from tracerun.instrumentation.exclusion import EXCLUDED_KEY
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from opentelemetry.context import Context
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import Link
 
     from tracerun.agent.provider import OurProvider
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 # Values that need no check; the SDK makes something of all others, and of more attributes than this.
 PLAIN = frozenset((str, int, bool, float))
 MOST = 128
+_TEXT = frozenset((str,))
 LIMITS = (
     "span_attribute_count",
     "span_attribute_length",
@@ -91,6 +95,16 @@ class LeanSpan(Span):
     _instrumentation_scope = _OnDemand(lambda span: span._tracer._instrumentation_scope)
     _resource = _OnDemand(lambda span: span._tracer.resource)
 
+    @property
+    def resource(self) -> Resource:
+        """As the SDK's."""
+        return self._tracer.resource
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope | None:
+        """As the SDK's."""
+        return self._tracer._instrumentation_scope
+
     def get_span_context(self) -> SpanContext:
         """As the SDK's."""
         return self._context  # type: ignore[return-value]
@@ -99,7 +113,7 @@ class LeanSpan(Span):
         """As the SDK's; a plain value of an open span is only put there."""
         attributes = self._attributes
         plain = type(attributes) is dict and type(value) in PLAIN and self._end_time is None
-        if plain and key and (len(attributes) < MOST or key in attributes):
+        if plain and type(key) is str and key and (len(attributes) < MOST or key in attributes):
             attributes.pop(key, None)  # a value set anew comes last, as in the SDK's
             attributes[key] = value
             return
@@ -109,8 +123,14 @@ class LeanSpan(Span):
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """As the SDK's; the same goes for several plain ones."""
         own = self._attributes
-        plain = type(own) is dict and self._end_time is None and PLAIN.issuperset(map(type, attributes.values()))
-        if plain and all(attributes) and len(own) + len(attributes) <= MOST:
+        if (
+            type(own) is dict
+            and self._end_time is None
+            and len(own) + len(attributes) <= MOST
+            and PLAIN.issuperset(map(type, attributes.values()))
+            and _TEXT.issuperset(map(type, attributes))
+            and "" not in attributes
+        ):
             for key in attributes:
                 own.pop(key, None)
             own.update(attributes)
@@ -164,9 +184,9 @@ class LeanSpan(Span):
             attributes if plain else attributes._dict,
             0 if plain else attributes.dropped,
             events,
-            self.dropped_events,
+            0 if events is _NOTHING else self.dropped_events,
             links,
-            self.dropped_links,
+            0 if links is _NOTHING else self.dropped_links,
         )
 
 
@@ -198,7 +218,9 @@ class LeanTracer(SwitchableTracer):
         current = get_current() if context is None else context
         if EXCLUDED_KEY in current:
             return no_span(current)
-        around: Any = placed(current, kind).get(_SPAN_KEY)
+        if Ambient.span is not None:
+            current = placed(current, kind)
+        around: Any = current.get(_SPAN_KEY)
         parent = None if around is None else around.get_span_context()
         if parent is not None and parent.is_valid:
             trace_id, state = parent.trace_id, parent.trace_state

@@ -95,8 +95,11 @@ def _shown_variable(setting: Setting[Any]) -> str:
 
 # Shown beside the options. Not click's `envvar`: it would take a variable for a flag, and a wrong flag is refused.
 VARIABLES = {setting.name: _shown_variable(setting) for setting in flagged()}
+# The commands of which a run has one.
+COMMANDS = ("show", "list_instrumentations", "check", "status", "print_env")
 # An option that means something with some commands only: its name, the option, those commands.
 BELONGING = (
+    ("verbose", "--verbose", ("show",)),
     ("everything", "--all", ("list_instrumentations",)),
     ("form", "--format", ("list_instrumentations", "check", "status")),
     ("reveal", "--reveal", ("print_env",)),
@@ -126,10 +129,10 @@ BELONGING = (
 @click.version_option(__version__, message="tracerun %(version)s", help="Show the version.")
 @click.help_option("--help", help="Show this page.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGS]...", shell_complete=_commands)
-def _command(words: tuple[str, ...], show: str | None, verbose: bool, **options: Any) -> int:
+def _command(words: tuple[str, ...], **options: Any) -> int:
     _check_belonging(options)
-    if show is not None:
-        return _show(show, words, verbose=verbose)
+    if options["show"] is not None:
+        return _show(options["show"], words, verbose=options["verbose"])
     if options["list_instrumentations"]:
         return _list(list(words), options)
     if options["check"]:
@@ -146,11 +149,17 @@ def _command(words: tuple[str, ...], show: str | None, verbose: bool, **options:
 
 
 def _check_belonging(options: dict[str, Any]) -> None:
-    """Refuses an option of a command that is not given."""
+    """Refuses an option of a command that is not given, and a second command."""
+    given = [command for command in COMMANDS if options[command]]
+    if len(given) > 1:
+        raise WrongUsage(f"{' and '.join(map(_flag, given))} do not go together: one of them at a time")
     for name, flag, commands in BELONGING:
-        if options[name] and not any(options[command] for command in commands):
-            belongs = " or ".join(f"--{command.replace('_', '-')}" for command in commands)
-            raise WrongUsage(f"{flag} goes with {belongs}")
+        if options[name] and not set(commands) & set(given):
+            raise WrongUsage(f"{flag} goes with {' or '.join(map(_flag, commands))}")
+
+
+def _flag(command: str) -> str:
+    return f"--{command.replace('_', '-')}"
 
 
 def _list(words: list[str], options: dict[str, Any]) -> int:

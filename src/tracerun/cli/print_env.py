@@ -53,7 +53,7 @@ def print_env(
         if name not in OF_ONE_RUN and (name in chosen or before.get(name) != value)
     }
     gone = [name for name in sorted(before) if name not in after or name in OF_ONE_RUN]
-    return FORMATS[form](shown if reveal else _masked_all(shown), gone)
+    return FORMATS[form](shown if reveal else _without_secrets(shown), gone)
 
 
 def _warn(form: str, words: list[str], env: Mapping[str, str], settings: Settings) -> None:
@@ -69,12 +69,12 @@ def _warn(form: str, words: list[str], env: Mapping[str, str], settings: Setting
     isolation.check(path, words, strict=settings.strict)
 
 
-def _masked_all(variables: dict[str, str]) -> dict[str, str]:
-    shown = {name: masked(name, value) for name, value in variables.items()}
-    hidden = [name for name, value in variables.items() if shown[name] != value]
+def _without_secrets(variables: dict[str, str]) -> dict[str, str]:
+    """What may be shown to whoever looks on: a masked value would be pasted, and sent as if it were the secret."""
+    hidden = [name for name, value in variables.items() if masked(name, value) != value]
     if hidden:
-        say(f"masked: {', '.join(hidden)}; --reveal shows the values", slug="secrets-masked")
-    return shown
+        say(f"left out, for the secrets in them: {', '.join(hidden)}; --reveal prints them", slug="secrets-left-out")
+    return {name: value for name, value in variables.items() if name not in hidden}
 
 
 def masked(variable: str, value: str) -> str:

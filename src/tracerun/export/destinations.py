@@ -128,6 +128,7 @@ class Auto:
         self._ask_at = 0.0
         self._to: Destination | None = None
         self._copy: Destination | None = None
+        self._told_of_copy = False
         self.on_files = True
 
     @property
@@ -148,7 +149,7 @@ class Auto:
         """Sends a batch wherever spans go now; a collector that has gone is followed by files."""
         outcome = self._decide(deadline).send(spans, deadline)
         if self._copy is not None and outcome.retry_after is None:
-            self._copy.send(spans, deadline)
+            self._keep(self._copy, spans, deadline)
         if self.on_files or outcome.retry_after is None:
             return outcome
         self._use_files()
@@ -156,6 +157,13 @@ class Auto:
         line = f"the collector on this machine has gone ({outcome.why}); spans go to files in {self._to.where}"
         guard.say(line, slug="collector-gone")
         return self._to.send(spans, deadline)
+
+    def _keep(self, copy: Destination, spans: Sequence[ReadableSpan], deadline: float | None) -> None:
+        """The copy in files; that it fails is said once, since the spans have gone where they are counted."""
+        why = copy.send(spans, deadline).why
+        if why and not self._told_of_copy:
+            self._told_of_copy = True
+            guard.say(f"the copy of the spans cannot be kept in {copy.where}: {why}", slug="no-copy")
 
     def _decide(self, deadline: float | None) -> Destination:
         at_exit = deadline is not None and self._to is not None

@@ -154,6 +154,10 @@ class Lane:
         """Seconds until something can be sent: 0 now."""
         return max(0.0, self._not_before - monotonic())
 
+    def is_full(self) -> bool:
+        """Whether a whole batch waits, and can be sent now."""
+        return len(self._queue) >= self.batch_size and not self.due()
+
     def step(self, deadline: float | None = None) -> tuple[list[ReadableSpan], Outcome] | None:
         """Sends one batch, if there is one and it is time; gives it, and what became of it."""
         if not len(self) or (deadline is None and self.due()):

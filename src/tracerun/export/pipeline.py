@@ -167,6 +167,8 @@ class Pipeline:
                         self._pause_lock.acquire(timeout=SHORT)
                     if not self._waiting() and not self._parked:
                         self._wake.acquire(timeout=WATCH if self._watching else self.status.due())
+                    else:
+                        self._wake.acquire(blocking=False)  # for what waits already: it is not to cut the delay short
                     if self._deadline is None and not self._parked:
                         self._collect()
                     # Once more before a fork: what waits then may have to wait for the next span.
@@ -187,6 +189,8 @@ class Pipeline:
         """Waits for the delay to pass, a full batch, a flush, or a signal that the main thread does not see to."""
         until = monotonic() + self._pause()
         while (left := until - monotonic()) > 0 and not dispositions.came():
+            if any(lane.is_full() for lane in self.lanes):
+                return
             if self._wake.acquire(timeout=min(left, WATCH)):
                 return
 

@@ -42,7 +42,7 @@ class SpanFiles:
 
     def __init__(self, folder: str, run: str) -> None:
         self.folder = folder
-        self.where = folder
+        self.where = folder or "span files"
         self._run = run or "0"
         self._path = ""
         self._identity = (0, 0)
@@ -108,7 +108,7 @@ class SpanFiles:
         return descriptor
 
     def _begun(self) -> tuple[str, int]:
-        """A file that nobody else has: after an exec, or in a namespace of its own, another one had this process's id."""
+        """A file that nobody else has: before an exec, or in another PID namespace, somebody had this process's id."""
         stamp = strftime("%Y%m%dT%H%M%S", gmtime(time()))
         while True:
             name = f"{stamp}-{self._run}-{os.getpid()}-{next(_NUMBERS)}{SUFFIX}"

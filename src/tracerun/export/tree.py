@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-# Traces whose first span has not ended yet; beyond this the oldest is printed as far as it goes.
-MOST_OPEN = 1000
+# Spans of traces whose first span has not ended yet; beyond this the oldest trace is printed as far as it goes.
+MOST_OPEN = 5000
 
 
 class Tree:
@@ -26,6 +26,7 @@ class Tree:
 
     def __init__(self) -> None:
         self._open: dict[int, list[ReadableSpan]] = {}
+        self._held = 0
 
     def send(self, spans: Sequence[ReadableSpan], deadline: float | None) -> Outcome:  # noqa: ARG002 - nothing to wait for
         """Takes a batch; prints the traces that are complete as far as this process goes."""
@@ -33,17 +34,20 @@ class Tree:
         for span in spans:
             trace_id = span.context.trace_id if span.context else 0
             self._open.setdefault(trace_id, []).append(span)
+            self._held += 1
             if span.parent is None or span.parent.is_remote:
                 complete[trace_id] = None
         # Not before the batch is through: a program that calls itself has a span behind the remote parent too.
         for trace_id in complete:
             self._print(trace_id)
-        while len(self._open) > MOST_OPEN:
+        while self._held > MOST_OPEN:
             self._print(next(iter(self._open)))
         return Outcome(len(spans))
 
     def _print(self, trace_id: int) -> None:
-        request = json.loads(otlp_json.encode_request(self._open.pop(trace_id)))
+        spans = self._open.pop(trace_id)
+        self._held -= len(spans)
+        request = json.loads(otlp_json.encode_request(spans))
         lines = calltree.plain_lines(calltree.build(calltree.spans_of(request)))
         guard.say(f"trace {trace_id:032x}", *lines, slug="trace")
 
@@ -54,4 +58,4 @@ class Tree:
 
     def forget(self) -> None:
         """In a forked child: the open traces are the parent's."""
-        self._open = {}
+        self._open, self._held = {}, 0
