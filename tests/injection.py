@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Not beside the program's own call but on its way, or no more than an assignment.
 ON_THE_WAY = {"run", "run_in", "wrapper", "__call__", "invoke", "traced"}
-ASSIGNMENTS = {"ServerCall.enter", "Steps.__init__"}
+ASSIGNMENTS = {"Steps.__init__"}
 
 
 def is_ours(code: CodeType) -> bool:

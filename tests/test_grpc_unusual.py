@@ -480,8 +480,8 @@ def test_failure_of_ours_changes_nothing(
     plain = outcomes()
     with tracing(*GRPC):
         if broken == "start":
-            monkeypatch.setattr(rpc, "set_span_in_context", fail)
-            monkeypatch.setattr(rpc_server, "set_span_in_context", fail)
+            monkeypatch.setattr(rpc, "Context", fail)
+            monkeypatch.setattr(rpc_server, "Context", fail)
         elif broken == "end":
             monkeypatch.setattr(rpc.ClientCall, "finish", fail)
             monkeypatch.setattr(rpc_server.ServerCall, "end", fail)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import tempfile
 import textwrap
-from typing import Any
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import PYTHON, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CLIENT, ERROR, UNSET = 3, 2, 0
 
@@ -82,6 +90,8 @@ GET = {
 }
 # Their responses do not say what they came over.
 WITHOUT_VERSION = ("tracerun.primp", "tracerun.httpr")
+# From Rust nothing is heard of the connection.
+WITHOUT_PEER = (*WITHOUT_VERSION, "tracerun.pyqwest")
 # These stand for all in make test-fast.
 FAST = ("requests", "urllib3", "httpx", "http_client", "aiohttp-client")
 LIBRARIES = pytest.mark.parametrize(
@@ -112,7 +122,107 @@ def test_one_span_with_the_stable_conventions(run: Runner, web: Any, library: st
         "server.port": web.port,
         "http.response.status_code": 200,
         **({} if span.scope in WITHOUT_VERSION else {"network.protocol.version": "1.1"}),
+        **({} if span.scope in WITHOUT_PEER else {"network.peer.address": "127.0.0.1", "network.peer.port": web.port}),
     }
+
+
+class Closing(BaseHTTPRequestHandler):
+    """Answers with nothing but a head, and hangs up."""
+
+    def do_GET(self) -> None:
+        self.send_response(204)
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+class OnSocket(ThreadingHTTPServer):
+    """A server at a path."""
+
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        self.socket.bind(self.server_address)  # what the class does beside that is for ports
+
+    def get_request(self) -> Any:
+        return self.socket.accept()[0], ("", 0)
+
+
+@contextlib.contextmanager
+def serving(
+    kind: type[ThreadingHTTPServer], address: Any, handler: type[BaseHTTPRequestHandler] = Closing
+) -> Iterator[ThreadingHTTPServer]:
+    """A server that hangs up after each answer."""
+    with kind(address, handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def peer_of(span: Any) -> tuple[Any, Any]:
+    return span.attributes.get("network.peer.address"), span.attributes.get("network.peer.port")
+
+
+@LIBRARIES
+@pytest.mark.slow
+def test_peer_of_a_connection_that_closes(run: Runner, library: str) -> None:
+    """The other end is known also where the connection is closed with the head, before the program gets it."""
+    with serving(ThreadingHTTPServer, ("127.0.0.1", 0)) as server:
+        span = both(run, library, f"http://127.0.0.1:{server.server_port}/").spans.one()
+    assert span.attributes["http.response.status_code"] == 204
+    known = span.scope not in WITHOUT_PEER
+    assert peer_of(span) == (("127.0.0.1", server.server_port) if known else (None, None))
+
+
+@pytest.mark.parametrize("library", ["requests", "urllib", "httpx", "httpx async", "httpx2", "pycurl", "curl_cffi"])
+@pytest.mark.slow
+def test_peer_is_the_proxy(run: Runner, web: Any, library: str) -> None:
+    """Through a proxy the other end is the proxy, and the server the one that was asked for."""
+    run.env["http_proxy"] = web.url
+    span = both(run, library, "http://shop.invalid/200").spans.one()
+    assert (span.attributes["server.address"], span.attributes["server.port"]) == ("shop.invalid", 80)
+    assert peer_of(span) == ("127.0.0.1", web.port)
+
+
+# Each makes a GET by the socket at a path.
+ON_SOCKETS = {
+    "http_client": "import http.client, socket, sys\nclass Connection(http.client.HTTPConnection):\n"
+    "    def connect(self):\n        self.sock = socket.socket(socket.AF_UNIX)\n"
+    "        self.sock.connect(sys.argv[1])\n"
+    "connection = Connection('shop')\nconnection.request('GET', '/')\nprint(connection.getresponse().status)",
+    "httpx": "import httpx, sys\nwith httpx.Client(transport=httpx.HTTPTransport(uds=sys.argv[1])) as client:\n"
+    "    print(client.get('http://shop/').status_code)",
+    "httpx async": "import asyncio, httpx, sys\nasync def main():\n"
+    "    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=sys.argv[1])) as client:\n"
+    "        print((await client.get('http://shop/')).status_code)\nasyncio.run(main())",
+    "aiohttp-client": "import aiohttp, asyncio, sys\nasync def main():\n"
+    "    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(sys.argv[1])) as session:\n"
+    "        print((await session.get('http://shop/')).status)\nasyncio.run(main())",
+    "pycurl": "import pycurl, sys\ncurl = pycurl.Curl()\ncurl.setopt(pycurl.URL, 'http://shop/')\n"
+    "curl.setopt(pycurl.UNIX_SOCKET_PATH, sys.argv[1])\ncurl.perform()\nprint(curl.getinfo(pycurl.RESPONSE_CODE))",
+    "twisted_client": "import sys\nfrom twisted.internet.endpoints import UNIXClientEndpoint\n"
+    "from twisted.internet.task import react\nfrom twisted.web.client import Agent\nclass Endpoints:\n"
+    "    def endpointForURI(self, uri):\n        return UNIXClientEndpoint(reactor, sys.argv[1])\n"
+    "from twisted.internet import reactor\nfrom zope.interface import directlyProvides\n"
+    "from twisted.web.iweb import IAgentEndpointFactory\nmade = Endpoints()\n"
+    "directlyProvides(made, IAgentEndpointFactory)\nasync def main(reactor):\n"
+    "    agent = Agent.usingEndpointFactory(reactor, made)\n"
+    "    print((await agent.request(b'GET', b'http://shop/')).code)\nreact(main)",
+}
+
+
+@pytest.mark.parametrize("library", ON_SOCKETS)
+@pytest.mark.slow
+def test_peer_is_a_path(run: Runner, library: str) -> None:
+    """Of a Unix socket the other end is its path, and there is no port."""
+    with tempfile.TemporaryDirectory() as folder:  # a short one: a path of a socket has a hundred bytes at most
+        path = f"{folder}/socket"
+        with serving(OnSocket, path):
+            done = run.traced(PYTHON, run.program(ON_SOCKETS[library]), path)
+    assert (done.status, done.out) == (0, "204\n"), done
+    assert peer_of(done.spans.one()) == (path, None)
 
 
 @LIBRARIES
@@ -202,18 +312,81 @@ RESENDING = {
     "urllib3": "import urllib3\nprint(urllib3.PoolManager().request('GET', url).status)",
     "tornado": "import tornado.httpclient, asyncio\n"
     "async def main(): print((await tornado.httpclient.AsyncHTTPClient().fetch(url)).code)\nasyncio.run(main())",
+    "httpx2": "import httpx2\nprint(httpx2.get(url, follow_redirects=True).status_code)",
+    "httplib2": "import httplib2\nprint(httplib2.Http().request(url)[0].status)",
+    "aiohttp": "import aiohttp, asyncio\nasync def main():\n"
+    "    async with aiohttp.ClientSession() as session, session.get(url) as r: print(r.status)\nasyncio.run(main())",
+    "aiosonic": "import aiosonic, asyncio\nasync def main():\n    async with aiosonic.HTTPClient() as client:\n"
+    "        print((await client.get(url, follow=True)).status_code)\nasyncio.run(main())",
+    "treq": "import treq\nfrom twisted.internet.task import react\nasync def main(reactor):\n"
+    "    for _ in range(2): print((await treq.get(url)).code)\nreact(main)",
 }
+# Each answers a challenge, and follows a redirect then.
+CHALLENGED = {
+    "requests": "from requests import get\nfrom requests.auth import HTTPDigestAuth\n"
+    "print(get(url, auth=HTTPDigestAuth('me', 'hush')).status_code)",
+    "httpx": "import httpx\n"
+    "print(httpx.get(url, auth=httpx.DigestAuth('me', 'hush'), follow_redirects=True).status_code)",
+    "urllib": "from urllib.request import *\nkeys = HTTPPasswordMgrWithDefaultRealm()\n"
+    "keys.add_password(None, url[:-5], 'me', 'hush')\n"
+    "print(build_opener(HTTPDigestAuthHandler(keys)).open(url).status)",
+    "httplib2": "import httplib2\nclient = httplib2.Http()\nclient.add_credentials('me', 'hush')\n"
+    "print(client.request(url)[0].status)",
+    "aiohttp": "import aiohttp, asyncio\nasync def main():\n"
+    "    middleware = aiohttp.DigestAuthMiddleware('me', 'hush')\n"
+    "    async with aiohttp.ClientSession(middlewares=(middleware,)) as session, session.get(url) as r:\n"
+    "        print(r.status)\nasyncio.run(main())",
+}
+
+
+class Challenging(Closing):
+    """Asks who is there, and sends those who say it to another page."""
+
+    def do_GET(self) -> None:
+        challenge = 'Digest realm="shop", nonce="1", qop="auth"'
+        if "Authorization" not in self.headers:
+            status, header = 401, ("WWW-Authenticate", challenge)
+        elif self.path == "/start":
+            status, header = 302, ("Location", "/end")
+        else:
+            status, header = 200, ("Content-Type", "text/plain")
+        self.send_response(status)
+        self.send_header(*header)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+@pytest.mark.parametrize("library", CHALLENGED)
+@pytest.mark.slow
+def test_how_often_a_challenged_one_was_sent(run: Runner, library: str) -> None:
+    """A request that answers a challenge has been sent before, whoever is redirected after that more often."""
+    program = run.program(f"import sys\nurl = sys.argv[1]\n{CHALLENGED[library]}\n" * 2)
+    with serving(ThreadingHTTPServer, ("127.0.0.1", 0), Challenging) as server:
+        done = run.traced(PYTHON, program, f"http://127.0.0.1:{server.server_port}/start")
+    assert (done.status, done.out) == (0, "200\n200\n"), done
+    spans = sorted(done.spans, key=lambda span: span.start)
+    counts = [span.attributes.get("http.request.resend_count", 0) for span in spans]
+    statuses = [span.attributes["http.response.status_code"] for span in spans]
+    # After a redirect some begin with a challenge again.
+    assert statuses[:2] == [401, 302]
+    assert statuses[-1] == 200
+    half = len(counts) // 2
+    assert counts == [*range(half), *range(half)]
 
 
 @pytest.mark.parametrize("library", RESENDING)
 def test_how_often_it_was_sent(run: Runner, web: Any, library: str) -> None:
     """Where a library follows redirects by itself, each request says how many went before it."""
+    assert redirected_twice(run, PYTHON, library, f"{web.url}/302/x") == [None, 1] * 2
+
+
+def redirected_twice(run: Runner, python: str, library: str, url: str) -> list[int | None]:
+    """How often each request had been sent before, of a program that is redirected two times."""
     program = run.program(f"import sys\nurl = sys.argv[1]\n{RESENDING[library]}\n" * 2)
-    done = run.traced(PYTHON, program, f"{web.url}/302/x")
-    assert (done.status, done.out) == (0, "200\n200\n")
+    done = run.traced(python, program, url)
+    assert (done.status, done.out) == (0, "200\n200\n"), done
     spans = sorted(done.spans, key=lambda span: span.start)
-    counts = [span.attributes.get("http.request.resend_count") for span in spans]
-    assert counts == [None, 1] * 2
+    return [span.attributes.get("http.request.resend_count") for span in spans]
 
 
 def test_unusual_methods(run: Runner, web: Any) -> None:

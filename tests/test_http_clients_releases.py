@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import PYTHON, TRACERUN, Runner
 from tests.environments import CURRENT, Environments, environments
-from tests.test_http_clients import CLIENT, ERROR, GET
+from tests.test_http_clients import CLIENT, ERROR, GET, WITHOUT_PEER, redirected_twice
 from tracerun.instrumentation.catalog import by_name
 
 __all__ = ["environments"]  # the fixture
@@ -57,6 +57,8 @@ def one_call(run: Runner, web: Any, python: str, text: str, count: int = 1) -> A
         assert (span.kind, span.name, span.status) == (CLIENT, "GET", ERROR)
         assert seen["traceparent"] == f"00-{span.trace_id}-{span.span_id}-01"
         wanted = {"url.full": f"{web.url}/404/thing", "http.response.status_code": 404, "server.port": web.port}
+        if span.scope not in WITHOUT_PEER:
+            wanted |= {"network.peer.address": "127.0.0.1", "network.peer.port": web.port}
         assert {name: span.attributes[name] for name in wanted} == wanted
     return traced.spans
 
@@ -68,6 +70,22 @@ def test_oldest_release(run: Runner, web: Any, environments: Environments, libra
     python = environments.python(CURRENT, *OLDEST[library])
     (span,) = one_call(run, web, python, GET[library])
     assert span.scope == f"tracerun.{library.partition(' ')[0]}"
+
+
+# By the names in OLDEST.
+REDIRECTED = {
+    "aiohttp": "aiohttp-client",
+    "treq": "twisted_client treq",
+    **{name: name for name in ("requests", "httpx", "httpx2", "httplib2", "aiosonic")},
+}
+
+
+@pytest.mark.parametrize("library", REDIRECTED)
+@pytest.mark.slow
+def test_redirects_of_the_oldest_release(run: Runner, web: Any, environments: Environments, library: str) -> None:
+    """It too has a span for each request, which says how many went before it."""
+    python = environments.python(CURRENT, *OLDEST[REDIRECTED[library]])
+    assert redirected_twice(run, python, library, f"{web.url}/302/x") == [None, 1] * 2
 
 
 @pytest.mark.parametrize("library", list(OLDEST))

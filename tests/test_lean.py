@@ -100,6 +100,12 @@ def _raises(span: Any) -> None:
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "nothing": lambda span: None,
     "attributes": _attributes_one_by_one,
+    "names of attributes": lambda span: [span.set_attributes({1: "a", "b": 1}), span.set_attribute(2, "c")],
+    "plain attributes at once": lambda span: [
+        span.set_attributes({"url.full": "x", "b": 1}),
+        span.set_attributes({"": 1, "c": 2}),
+        span.set_attributes(MANY),
+    ],
     "attributes at once": lambda span: span.set_attributes(dict(zip("abcdefghijkl", VALUES, strict=True))),
     "too many attributes": lambda span: [span.set_attribute(key, value) for key, value in MANY.items()],
     "an attribute again": lambda span: [span.set_attribute("url.full", value) for value in ("x", "y")],
@@ -209,6 +215,13 @@ def test_what_speaks_against_it() -> None:
     kept = Kept()
     tracer = made(kept)
     assert type(tracer.start_span("GET", links=[Link(FAR)])) is not lean.LeanSpan
+
+
+def test_a_start_in_the_past() -> None:
+    """A start time that is given is the span's, as it is the SDK's own span's."""
+    for install in (True, False):
+        span = made(Kept(), install=install).start_span("GET", start_time=1)
+        assert (span.start_time, type(span) is lean.LeanSpan) == (1, install)
 
 
 def test_a_processor_of_the_programs(run: Runner, web: Any) -> None:

@@ -6,6 +6,7 @@ Each request is one SERVER span with its CLIENT span below it, delivered once, b
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -321,6 +322,24 @@ def wait_for_log(run: Runner, text: str, times: int) -> None:
         time.sleep(0.05)
 
 
+def check_instances(run: Runner) -> None:
+    """Each process writes a file of its own, and all spans in it are of one instance, which is no other's."""
+    written = [
+        {values["service.instance.id"] for values in map(resource_of, path.read_bytes().splitlines()) if values}
+        for path in sorted(run.state.glob("*.jsonl"))
+    ]
+    instances = [instance for in_file in written for instance in in_file]
+    assert [len(in_file) for in_file in written if in_file] == [1] * len(instances)
+    assert len(set(instances)) == len(instances)
+
+
+def resource_of(line: bytes) -> dict[str, Any]:
+    """The resource of a line of spans; nothing of another line."""
+    spans = json.loads(line).get("resourceSpans") if line.startswith(b"{") else None
+    attributes = spans[0]["resource"]["attributes"] if spans else ()
+    return {entry["key"]: next(iter(entry["value"].values())) for entry in attributes}
+
+
 def check(run: Runner, names: set[str]) -> None:
     """As many SERVER spans as requests, each with its CLIENT span below it, and no word of ours."""
     log = (run.folder / "server.log").read_text(encoding="utf-8", errors="replace")
@@ -330,5 +349,6 @@ def check(run: Runner, names: set[str]) -> None:
     assert (len(spans), len(servers), len(clients)) == (2 * REQUESTS, REQUESTS, REQUESTS), log
     assert {span.parent_id for span in clients} == set(servers)
     assert {span.name for span in servers.values()} <= names
+    check_instances(run)
     ours = {line for line in log.splitlines() if line.startswith("tracerun:") and "spans are kept in" not in line}
     assert ours == set()

@@ -232,6 +232,61 @@ async def closed(url):
         mark()
         await r.close()
 """
+HTTPX2 = """
+import httpx2
+client = httpx2.Client()
+def whole(url):
+    with client.stream("GET", url) as r:
+        parts = r.iter_bytes()
+        got = next(parts)
+        mark()
+        return r.status_code, type(r), type(parts), got + b"".join(parts)
+def closed(url):
+    with client.stream("GET", url) as r:
+        parts = r.iter_bytes()
+        next(parts)
+        mark()
+"""
+HTTPX2_ASYNC = """
+import httpx2
+async def whole(url):
+    async with httpx2.AsyncClient() as client, client.stream("GET", url) as r:
+        mark()
+        return r.status_code, type(r), await r.aread()
+async def closed(url):
+    async with httpx2.AsyncClient() as client, client.stream("GET", url) as r:
+        mark()
+"""
+TWISTED = """
+import threading
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.protocol import Protocol
+from twisted.internet.threads import blockingCallFromThread
+from twisted.web.client import Agent, ResponseDone
+class Parts(Protocol):
+    def __init__(self, stop):
+        self.got, self.stop, self.over = b"", stop, Deferred()
+    def dataReceived(self, data):
+        if not self.got:
+            mark()
+        self.got += data
+        if self.stop:
+            self.transport.loseConnection()
+    def connectionLost(self, reason):
+        self.over.callback(None) if self.stop or reason.check(ResponseDone) else self.over.errback(reason)
+async def read(url, stop):
+    r = await Agent(reactor).request(b"GET", url.encode())
+    parts = Parts(stop)
+    r.deliverBody(parts)
+    await parts.over
+    return r.code, type(r), parts.got
+def whole(url):
+    return blockingCallFromThread(reactor, lambda: ensureDeferred(read(url, False)))
+def closed(url):
+    blockingCallFromThread(reactor, lambda: ensureDeferred(read(url, True)))
+threading.Thread(target=reactor.run, args=(False,), daemon=True).start()
+"""
 # The program, and the packages of its releases; those of this environment have no name.
 PROGRAMS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
     "curl_cffi": (SYNC.format(CURL_CFFI), ((), ("curl_cffi==0.7.0",))),
@@ -247,6 +302,9 @@ PROGRAMS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
     "httpr": (SYNC.format(HTTPR), ((), ("httpr==0.2.2",))),
     "httpr async": (ASYNC.format(HTTPR_ASYNC), ((), ("httpr==0.2.2",))),
     "aiosonic": (ASYNC.format(AIOSONIC), ((), ("aiosonic==0.21.0",))),
+    "httpx2": (SYNC.format(HTTPX2), ((), ("httpx2==2.0.0",))),
+    "httpx2 async": (ASYNC.format(HTTPX2_ASYNC), ((), ("httpx2==2.0.0",))),
+    "twisted_client": (SYNC.format(TWISTED), ((), ("twisted==22.10.0",))),
 }
 RELEASES = [
     pytest.param(library, packages, marks=pytest.mark.slow, id=f"{library}-{packages[0] if packages else 'newest'}")

@@ -85,6 +85,8 @@ def test_tornado(run: Runner, port: int, environments: Environments, packages: t
         "server.port": port,
         "http.response.status_code": 101,
         "network.protocol.version": "1.1",
+        "network.peer.address": "127.0.0.1",
+        "network.peer.port": port,
     }
     assert (refused.status, refused.attributes["error.type"]) == (ERROR, "404")
     assert (lost.status, lost.attributes["server.port"]) == (ERROR, closed)

@@ -12,6 +12,8 @@ from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.http import start_http_client
 from tracerun.instrumentation.late_span import KEY, Handover, LateSpan, take
 from tracerun.instrumentation.patching import after, argument, around_async
+from tracerun.instrumentation.peers import of_transport
+from tracerun.instrumentation.resends import counting, sent_before
 
 _TRACER = tracer("aiohttp-client")
 SWITCHING_PROTOCOLS = 101
@@ -21,9 +23,12 @@ class _Span(LateSpan):
     __slots__ = ("holder",)
     holder: Any
 
-    def sent(self, result: Any) -> None:  # noqa: ARG002 - there is a connection now
+    def sent(self, result: Any) -> None:
+        # There is a connection now, which the response may have let go of when it comes.
         setattr(self.holder, KEY, self)
         del self.holder
+        if self.span.is_recording():
+            self.reached(of_transport(result.transport))
 
     def status_of(self, response: Any) -> int | None:
         return response.status  # type: ignore[no-any-return]
@@ -45,7 +50,8 @@ class _Sending(Handover):
 
 def _connect(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = argument(args, kwargs, 1, "req")
-    span = start_http_client(_Span, _TRACER, request.method, str(request.url), request.headers)
+    url, resends = str(request.url), sent_before("aiohttp")
+    span = start_http_client(_Span, _TRACER, request.method, url, request.headers, resends=resends)
     if span is not None:
         span.holder = request  # type: ignore[attr-defined]
     return span
@@ -61,6 +67,7 @@ def _start(args: tuple[Any, ...], _: dict[str, Any]) -> Any:
 
 
 PATCHES = {
+    "aiohttp.client:ClientSession._request": counting("aiohttp"),
     "aiohttp.connector:BaseConnector.connect": around_async(_connect, "aiohttp-client"),
     "aiohttp.client_reqrep:ClientRequest.send": around_async(_send, "aiohttp-client"),
     "aiohttp.client_reqrep:ClientResponse.start": around_async(_start, "aiohttp-client"),

@@ -9,7 +9,9 @@ from tracerun.agent.guard import guarded
 from tracerun.instrumentation import bodies
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.http import HttpClientSpan, start_http_client
-from tracerun.instrumentation.patching import after_async, argument, around_async, replacing
+from tracerun.instrumentation.patching import after, after_async, argument, around_async, replacing
+from tracerun.instrumentation.peers import KEY, of_transport
+from tracerun.instrumentation.resends import counting, sent_before
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,6 +26,9 @@ class _Span(HttpClientSpan):
     def version_of(self, response: Any) -> str | None:
         version = response.response_initial.get("version")
         return version.decode() if isinstance(version, bytes) else version
+
+    def peer_of(self, response: Any) -> Any:
+        return vars(response).pop(KEY, None)
 
     def body_follows(self, response: Any) -> bool:
         # How much is still to come where that is known; what is not left to the program has been read already.
@@ -57,7 +62,8 @@ def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         url, method, headers, params = (known[name] for name in ("url", "method", "headers", "params"))
     if params:
         url = url._replace(query="&".join(filter(None, (url.query, urlencode(params)))))
-    return start_http_client(_Span, _TRACER, method, url.geturl(), _Headers(headers))
+    resends = sent_before("aiosonic")
+    return start_http_client(_Span, _TRACER, method, url.geturl(), _Headers(headers), resends=resends)
 
 
 async def _reading(original: Any, response: Any) -> AsyncIterator[bytes]:
@@ -77,13 +83,20 @@ async def _reading(original: Any, response: Any) -> AsyncIterator[bytes]:
         await parts.aclose()
 
 
+def _connected(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A response is told its connection, which is closed on the way to the program where it says so."""
+    setattr(args[0], KEY, of_transport(argument(args, kwargs, 1, "connection").writer))
+
+
 def _closed(_: Any, args: tuple[Any, ...], __: dict[str, Any]) -> None:
     bodies.ended(args[0], None)
 
 
 PATCHES = {
+    "aiosonic:HTTPClient.request": counting("aiosonic"),
     "aiosonic:_do_request?": around_async(_begin, "aiosonic"),
     "aiosonic.client:_do_request": around_async(_begin, "aiosonic"),
+    "aiosonic:HttpResponse._set_connection": after(_connected, "aiosonic"),
     "aiosonic:HttpResponse.read_chunks": replacing(_reading),
     "aiosonic:HttpResponse.aclose?": after_async(_closed, "aiosonic"),
 }

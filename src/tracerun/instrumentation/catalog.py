@@ -83,7 +83,7 @@ CATALOG = (
         "requests",
         "client",
         minimum="2.28",
-        entries=("requests.adapters:HTTPAdapter.send",),
+        entries=("requests.adapters:HTTPAdapter.send", "requests.auth:HTTPDigestAuth.handle_401"),
     ),
     Library(
         "urllib3",
@@ -132,13 +132,13 @@ CATALOG = (
         "client",
         distribution="aiohttp",
         minimum="3.8.3",
-        entries=("aiohttp.connector:BaseConnector.connect",),
+        entries=("aiohttp.client:ClientSession._request", "aiohttp.connector:BaseConnector.connect"),
     ),
     Library(
         "httplib2",
         "client",
         minimum="0.20",
-        entries=("httplib2:Http._conn_request",),
+        entries=("httplib2:Http.request", "httplib2:Http._conn_request"),
     ),
     Library(
         "tornado_client",
@@ -210,7 +210,8 @@ CATALOG = (
         "client",
         minimum="0.5",
         untouched=TRACES_ITSELF,
-        note="traces itself, with a tracer of ours: redacted, excluded; no headers, and a stream ends with its head",
+        note="traces itself, with a tracer of ours: redacted, excluded; no headers, and a stream ends with its head; "
+        "redirects that it follows are one request",
     ),
     Library(
         "httpr",

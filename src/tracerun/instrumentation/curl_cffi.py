@@ -134,6 +134,8 @@ def _parsed(response: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Non
     if span.error is not None and response.status_code == 0:
         span.failed(span.error)  # parsed for the exception that the program gets
         return
+    if span.span.is_recording():
+        span.reached((response.primary_ip, handle.getinfo(sys.modules["curl_cffi"].CurlInfo.PRIMARY_PORT)))
     span.ended(response)
     if span.stop is None:
         return

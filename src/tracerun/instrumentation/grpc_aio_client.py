@@ -14,6 +14,7 @@ from weakref import finalize
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.context import tracer
+from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.patching import after, argument, around_changed, with_argument
 from tracerun.instrumentation.rpc import ClientCall, start_client_call
 
@@ -37,8 +38,10 @@ class _End:
         inner, self.inner = self.inner, None  # no cycle is left behind; older releases call twice
         if inner is not None:
             with _GUARD:
-                self.call.answered(inner._initial_metadata, inner._status.trailing_metadata())
-                self.call.ended(inner._status.code(), inner._status.details())
+                status = inner._status
+                if Captured.client_response is not None:
+                    self.call.answered(inner._initial_metadata, status.trailing_metadata())
+                self.call.ended(status.code(), status.details())
 
 
 class _Making:

@@ -15,10 +15,9 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from grpc import aio
-from opentelemetry import context as otel_context
 
-from tracerun.instrumentation.context import suppressed, tracer
-from tracerun.instrumentation.grpc_handlers import BEHAVIORS
+from tracerun.instrumentation.context import attach, get_current, suppressed, tracer
+from tracerun.instrumentation.grpc_handlers import FIELDS, Handler
 from tracerun.instrumentation.patching import argument, replacing, with_argument
 from tracerun.instrumentation.rpc import code_name
 from tracerun.instrumentation.rpc_server import GUARD, ServerCall, Steps, run
@@ -32,11 +31,10 @@ _OK = (None, 0)
 
 
 class _Call(ServerCall):
-    __slots__ = ("_exhausted", "_limited")
+    _exhausted = False
 
     def __init__(self, method: str, metadata: Any, *, limited: bool) -> None:
         super().__init__(_TRACER, method, metadata)
-        self._exhausted = False
         self._limited = limited
 
     def bind(self, rpc: Any) -> None:
@@ -81,8 +79,11 @@ class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
 
     async def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
         call = None
-        with GUARD:
+        try:
             call = self._arrived(handler_call_details)
+        except Exception as error:
+            if not GUARD.swallows(error):
+                raise
         if call is None:
             return await continuation(handler_call_details)
         try:
@@ -91,42 +92,47 @@ class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
             with GUARD:
                 call.raised(error)
             raise
-        with GUARD:
-            if handler is None:
-                call.unknown_method()
-                call.end("UNIMPLEMENTED")
-            else:
-                handler = _traced(handler, call)
+        try:
+            if handler is not None:
+                return _traced(handler, call)
+            call.unknown_method()
+            call.end("UNIMPLEMENTED")
+        except Exception as error:
+            if not GUARD.swallows(error):
+                raise
         return handler
 
     def _arrived(self, details: Any) -> _Call | None:
         task = asyncio.current_task()
-        if task is None or suppressed():
+        around = get_current()
+        if task is None or (around and suppressed(around)):
             return None
         call = _Call(details.method, details.invocation_metadata, limited=self._limited)
         call.start()
-        task.add_done_callback(call.over)
-        otel_context.attach(call.context)
+        if call.recorded:
+            task.add_done_callback(call.over)
+        attach(call.context)
         return call
 
 
 def _traced(handler: Any, call: _Call) -> Any:
     requests, responses = bool(handler.request_streaming), bool(handler.response_streaming)
-    field, maker = BEHAVIORS[requests, responses]
-    behavior, serializer = getattr(handler, field), handler.response_serializer
-    if inspect.isawaitable(behavior):
-        return handler
+    behavior, serializer = getattr(handler, FIELDS[requests, responses]), handler.response_serializer
     met = requests, False  # whether the handler itself meets a message that cannot be read, or written
     if inspect.iscoroutinefunction(behavior):
         met = requests, responses
         traced = _coroutine(behavior, call, told_later=bool(serializer) and not responses)
+    elif inspect.isawaitable(behavior):
+        return handler
     elif inspect.isasyncgenfunction(behavior):
         traced = _asynchronous_generator(behavior, call)
     elif responses:
         traced = _stream(behavior, call)
     else:
         traced = _function(behavior, call, told_later=bool(serializer))
-    return maker(
+    return Handler(
+        requests,
+        responses,
         traced,
         handler.request_deserializer if met[0] else _watched(handler.request_deserializer, call, ends=False),
         serializer if met[1] else _watched(serializer, call, ends=not responses),
@@ -161,16 +167,18 @@ def _told(call: _Call, *, later: bool) -> None:
 
 def _coroutine(behavior: Callable[..., Any], call: _Call, *, told_later: bool) -> Callable[..., Any]:
     async def traced(request: Any, context: Any) -> Any:
-        with GUARD:
-            call.bind(context)
+        if call.recorded:
+            with GUARD:
+                call.bind(context)
         try:
             response = await behavior(request, context)
         except BaseException as error:
             with GUARD:
                 call.raised(error)
             raise
-        with GUARD:
-            _told(call, later=told_later)
+        if call.recorded:
+            with GUARD:
+                _told(call, later=told_later)
         return response
 
     return traced
@@ -178,8 +186,9 @@ def _coroutine(behavior: Callable[..., Any], call: _Call, *, told_later: bool) -
 
 def _asynchronous_generator(behavior: Callable[..., Any], call: _Call) -> Callable[..., Any]:
     async def traced(request: Any, context: Any) -> AsyncIterator[Any]:
-        with GUARD:
-            call.bind(context)
+        if call.recorded:
+            with GUARD:
+                call.bind(context)
         try:
             responses = behavior(request, context)
             async for response in responses:
@@ -200,11 +209,13 @@ def _asynchronous_generator(behavior: Callable[..., Any], call: _Call) -> Callab
 
 def _function(behavior: Callable[..., Any], call: _Call, *, told_later: bool) -> Callable[..., Any]:
     def traced(request: Any, context: Any) -> Any:
-        with GUARD:
-            call.bind(context)
+        if call.recorded:
+            with GUARD:
+                call.bind(context)
         response = run(behavior, call, request, context)
-        with GUARD:
-            _told(call, later=told_later)
+        if call.recorded:
+            with GUARD:
+                _told(call, later=told_later)
         return response
 
     return traced
@@ -212,8 +223,9 @@ def _function(behavior: Callable[..., Any], call: _Call, *, told_later: bool) ->
 
 def _stream(behavior: Callable[..., Any], call: _Call) -> Callable[..., Any]:
     def traced(request: Any, context: Any) -> Any:
-        with GUARD:
-            call.bind(context)
+        if call.recorded:
+            with GUARD:
+                call.bind(context)
         return Steps(run(behavior, call, request, context), call, call.context)
 
     return traced

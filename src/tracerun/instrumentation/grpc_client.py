@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 import grpc
-from opentelemetry import context as otel_context
 
 from tracerun.agent.guard import guarded
-from tracerun.instrumentation.context import detach, tracer
+from tracerun.instrumentation.context import attach, detach, tracer
 from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.patching import Call, after, argument, around_changed, before, with_argument
 from tracerun.instrumentation.rpc import ClientCall, start_client_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Token
+
+    from opentelemetry.context import Context
 
 _TRACER = tracer("grpc_client")
 _WHAT, _CHANNEL = "a gRPC client's call", "a gRPC client's channel"
@@ -51,41 +53,34 @@ def _pass_target_on(stub: Any, args: tuple[Any, ...], _: dict[str, Any]) -> None
 class _Waiting:
     """A call that returns with the response, or with the response and the call."""
 
-    __slots__ = ("_call", "_waiting")
+    __slots__ = ("_call", "_token", "_waiting")
 
-    def __init__(self, call: ClientCall) -> None:
+    def __init__(self, call: ClientCall, token: Token[Context] | None = None) -> None:
         self._call = call
+        self._token = token
         self._waiting = None if Captured.client_response is None else _WAITED_FOR.set(call)
-
-    def leave(self) -> None:
-        """Nobody waits any more."""
-        if self._waiting is not None:
-            _WAITED_FOR.reset(self._waiting)
 
     def ended(self, result: Any) -> Any:
         """There is a response."""
-        self.leave()
-        self._call.ended(grpc.StatusCode.OK)
+        self._leave()
+        self._call.finish("OK", None, None)
         return result
 
     def failed(self, error: BaseException) -> None:
         """There is none."""
-        self.leave()
+        self._leave()
         self._call.failed(error)
 
+    def _leave(self) -> None:
+        if self._token is not None:
+            detach(self._token)
+        if self._waiting is not None:
+            _WAITED_FOR.reset(self._waiting)
 
-class _Current(_Waiting):
+
+def _current(call: ClientCall) -> _Waiting:
     """The same with the span current meanwhile."""
-
-    __slots__ = ("_token",)
-
-    def __init__(self, call: ClientCall) -> None:
-        super().__init__(call)
-        self._token = otel_context.attach(call.context)
-
-    def leave(self) -> None:
-        detach(self._token)
-        super().leave()
+    return _Waiting(call, attach(call.context))
 
 
 def _answered(args: tuple[Any, ...], _: dict[str, Any]) -> None:
@@ -170,8 +165,8 @@ PATCHES = {
     "grpc._channel:Channel.unary_stream": after(_pass_target_on, _CHANNEL),
     "grpc._channel:Channel.stream_unary": after(_pass_target_on, _CHANNEL),
     "grpc._channel:Channel.stream_stream": after(_pass_target_on, _CHANNEL),
-    "grpc._channel:_UnaryUnaryMultiCallable.__call__": _traced(_Current),
-    "grpc._channel:_UnaryUnaryMultiCallable.with_call": _traced(_Current),
+    "grpc._channel:_UnaryUnaryMultiCallable.__call__": _traced(_current),
+    "grpc._channel:_UnaryUnaryMultiCallable.with_call": _traced(_current),
     "grpc._channel:_UnaryUnaryMultiCallable.future": _traced(_Starting),
     "grpc._channel:_UnaryStreamMultiCallable.__call__": _traced(_Starting),
     "grpc._channel:_SingleThreadedUnaryStreamMultiCallable.__call__": _traced(_SingleThreaded),

@@ -13,10 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from opentelemetry import context as otel_context
 
-from tracerun.instrumentation.context import suppressed, tracer
-from tracerun.instrumentation.grpc_handlers import BEHAVIORS
+from tracerun.instrumentation.context import attach, get_current, reset, suppressed, tracer
+from tracerun.instrumentation.grpc_handlers import FIELDS, Handler
 from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.patching import after, argument, before, replacing, with_argument
 from tracerun.instrumentation.rpc import code_name, text
@@ -35,8 +34,6 @@ _EXPERIMENTAL = ("experimental_non_blocking", "experimental_thread_pool")
 
 
 class _Call(ServerCall):
-    __slots__ = ()
-
     def bind(self, rpc: Any) -> None:
         super().bind(rpc)
         if Captured.server_response is not None:
@@ -72,37 +69,47 @@ class _Interceptor(grpc.ServerInterceptor):  # type: ignore[misc]
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
         call = None
-        with GUARD:
-            if not suppressed():
+        try:
+            around = get_current()
+            if not around or not suppressed(around):
                 call = _Call(_TRACER, handler_call_details.method, handler_call_details.invocation_metadata)
+        except Exception as error:
+            if not GUARD.swallows(error):
+                raise
         if call is None:
             return continuation(handler_call_details)
         # What the program's interceptors do before there is a handler belongs to the client's trace too.
-        token = otel_context.attach(call.parent)
+        token = attach(call.parent)
         try:
             handler = continuation(handler_call_details)
         finally:
-            otel_context.detach(token)
-        with GUARD:
-            handler = None if handler is None else _traced(handler, call)
-        return handler  # noqa: RET504 - what the guard swallows must leave the program's own handler
+            reset(token)
+        try:
+            return None if handler is None else _traced(handler, call)
+        except Exception as error:
+            if not GUARD.swallows(error):
+                raise
+        return handler
 
 
 def _traced(handler: Any, call: _Call) -> Any:
-    streams = bool(handler.response_streaming)
-    field, maker = BEHAVIORS[bool(handler.request_streaming), streams]
-    behavior, serializer = getattr(handler, field), handler.response_serializer
+    requests, responses = bool(handler.request_streaming), bool(handler.response_streaming)
+    behavior, serializer = getattr(handler, FIELDS[requests, responses]), handler.response_serializer
 
     def traced(request: Any, context: Any, *send: Any) -> Any:
-        with GUARD:
+        try:
             call.start()
-            call.bind(context)
+            if call.recorded:
+                call.bind(context)
+        except Exception as error:
+            if not GUARD.swallows(error):
+                raise
         response = run(behavior, call, request, context, *send)
         if send:
             return response  # it answers by itself, later: the end of the call is the end of the span
-        if streams:
+        if responses:
             return Steps(response, call, call.context)
-        if serializer is None:
+        if serializer is None and call.recorded:
             with GUARD:
                 call.returned()
         return response
@@ -110,8 +117,9 @@ def _traced(handler: Any, call: _Call) -> Any:
     for name in _EXPERIMENTAL:
         if hasattr(behavior, name):
             setattr(traced, name, getattr(behavior, name))
-    deserialize = _deserializer(handler.request_deserializer, call, seen=bool(handler.request_streaming))
-    return maker(traced, deserialize, serializer and _serializer(serializer, call, streams=streams))
+    deserialize = _deserializer(handler.request_deserializer, call, seen=requests)
+    serialize = serializer and _serializer(serializer, call, streams=responses)
+    return Handler(requests, responses, traced, deserialize, serialize)
 
 
 def _serializer(serializer: Callable[[Any], Any], call: _Call, *, streams: bool) -> Callable[[Any], Any]:
@@ -125,10 +133,11 @@ def _serializer(serializer: Callable[[Any], Any], call: _Call, *, streams: bool)
                 call.broke("INTERNAL", error)
                 _end_unless(streams, call)
             raise
-        with GUARD:
-            if data is None:
-                call.broke("INTERNAL")
-            _end_unless(streams, call)
+        if call.recorded:
+            with GUARD:
+                if data is None:
+                    call.broke("INTERNAL")
+                _end_unless(streams, call)
         return data
 
     return serialize

@@ -13,6 +13,7 @@ from tracerun.instrumentation.context import client_suppressed, tracer
 from tracerun.instrumentation.http import HttplibSpan, authority, start_http_client
 from tracerun.instrumentation.late_span import KEY, LateSpan, keeps, take
 from tracerun.instrumentation.patching import around, before, only_if
+from tracerun.instrumentation.peers import of_socket
 
 _TRACER = tracer("http_client")
 
@@ -26,6 +27,8 @@ class _Span(HttplibSpan, LateSpan):
 
     def sent(self, result: Any) -> None:  # noqa: ARG002 - endheaders() gives nothing
         setattr(self.connection, KEY, self)
+        if self.span.is_recording():
+            self.reached(of_socket(self.connection.sock))
         del self.connection
 
 

@@ -8,6 +8,8 @@ from tracerun.instrumentation.context import client_suppressed, tracer
 from tracerun.instrumentation.http import HttpClientSpan, start_http_client
 from tracerun.instrumentation.http_client import url_of
 from tracerun.instrumentation.patching import argument, around
+from tracerun.instrumentation.peers import HTTPLIB, tell
+from tracerun.instrumentation.resends import Counting, counting_recursive, sent_before
 
 _TRACER = tracer("httplib2")
 _VERSIONS: dict[Any, str] = {10: "1.0", 11: "1.1"}
@@ -34,7 +36,19 @@ def _begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         argument(args, kwargs, position, name)
         for position, name in enumerate(("conn", "request_uri", "method", "body", "headers"), 1)
     )
-    return start_http_client(_Span, _TRACER, method, url_of(connection, target), headers)
+    url, resends = url_of(connection, target), sent_before("httplib2")
+    span = start_http_client(_Span, _TRACER, method, url, headers, resends=resends)
+    if isinstance(span, _Span):
+        tell(span, connection)
+    return span
 
 
-PATCHES = {"httplib2:Http._conn_request": around(_begin, "httplib2")}
+def _call(args: tuple[Any, ...], _: dict[str, Any]) -> Counting | None:
+    return counting_recursive("httplib2", args[0])
+
+
+PATCHES = {
+    "httplib2:Http.request": around(_call, "httplib2"),
+    "httplib2:Http._conn_request": around(_begin, "httplib2"),
+    **HTTPLIB,
+}

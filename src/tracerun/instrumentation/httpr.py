@@ -1,4 +1,7 @@
-"""httpr, sync and async: one CLIENT span for each call, a stream's to the end of its body."""
+"""httpr, sync and async: one CLIENT span for each call, a stream's to the end of its body.
+
+Redirects are followed in Rust, within one call; of the connection, and so of the network's peer, nothing is heard.
+"""
 
 from __future__ import annotations
 

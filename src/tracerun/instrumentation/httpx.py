@@ -9,6 +9,7 @@ from tracerun.instrumentation.bodies import broke, hold, over
 from tracerun.instrumentation.context import tracer
 from tracerun.instrumentation.http import HttpClientSpan, follow, resent, start_http_client
 from tracerun.instrumentation.patching import after, after_async, argument, around, around_async, replacing
+from tracerun.instrumentation.peers import of_stream
 from tracerun.instrumentation.theirs import is_instrumented
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _TRACER = tracer("httpx")
 _GUARD = guarded("httpx")
+UNAUTHORIZED = 401
 
 
 class HttpxSpan(HttpClientSpan):
@@ -23,9 +25,21 @@ class HttpxSpan(HttpClientSpan):
 
     __slots__ = ()
 
+    def ended(self, result: Any) -> Any:
+        """A response has come; after a challenge the client may send the same request again, with an answer."""
+        super().ended(result)
+        if result.status_code == UNAUTHORIZED:
+            follow(result.request, result.request)
+        return result
+
     def version_of(self, response: Any) -> str | None:
         """The protocol version."""
         return str(response.http_version).removeprefix("HTTP/")
+
+    def peer_of(self, response: Any) -> Any:
+        """The connection's other end, where the transport is of a network."""
+        stream = response.extensions.get("network_stream")
+        return stream and of_stream(stream)
 
     def body_follows(self, response: Any) -> bool:
         """Whether it is still to be read."""

@@ -1,6 +1,7 @@
 """primp, sync and async: one CLIENT span for each call, to the end of the response's body.
 
-Its calls return with the response's head; the body is read when the program asks for it.
+Its calls return with the response's head; the body is read when the program asks for it. Redirects are followed in
+Rust, within one call; of the connection, and so of the network's peer, nothing is heard from there.
 """
 
 from __future__ import annotations

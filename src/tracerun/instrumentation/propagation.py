@@ -202,5 +202,6 @@ def inject_into(carrier: Any, context: Context, host: Callable[[], str] | None =
         trace_id, span_id = own.trace_id.to_bytes(16, "big").hex(), own.span_id.to_bytes(8, "big").hex()
         flags = _FLAGS_TEXT.get(own.trace_flags) or f"{own.trace_flags:02x}"
         carrier["traceparent"] = f"00-{trace_id}-{span_id}-{flags}"
-        if own.trace_state:
-            carrier["tracestate"] = own.trace_state.to_header()
+        state = own.trace_state
+        if state is not NO_STATE and state:
+            carrier["tracestate"] = state.to_header()

@@ -39,6 +39,9 @@ class _Span(LateSpan):
     def version_of(self, handle: Any) -> str | None:
         return CURL_VERSIONS.get(handle.getinfo(_CURL.INFO_HTTP_VERSION))
 
+    def peer_of(self, handle: Any) -> Any:
+        return handle.getinfo(_CURL.PRIMARY_IP), handle.getinfo(_CURL.PRIMARY_PORT)
+
 
 class _Performing(Handover):
     """A transfer that one call makes."""

@@ -1,7 +1,8 @@
 """pyqwest traces itself, from Rust: the tracer that it is given makes its spans as ours are.
 
 They are redacted, left out where their URL is excluded or a call around them is traced already, and failed by the rules
-of all clients. pyqwest itself hands their context on, and ends them: a streamed response's with its head.
+of all clients. pyqwest itself hands their context on, and ends them: a streamed response's with its head. It says
+nothing of the connection, and so of the network's peer.
 """
 
 from __future__ import annotations

@@ -22,23 +22,23 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import excluded, suppressed, type_name
+from tracerun.instrumentation.context import excluded, get_current, suppressed, type_name
 from tracerun.instrumentation.exclusion import Exclusion, excludes_call
 from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.http import split_host
-from tracerun.instrumentation.propagation import HeaderGetter, inject_into
+from tracerun.instrumentation.propagation import W3C, HeaderGetter, inject_into
 from tracerun.instrumentation.theirs import is_traced
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable
 
-    from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
 SYSTEM = "grpc"
@@ -73,8 +73,9 @@ def code_name(code: Any) -> str:
     """A status code as a word, given as a library's enumeration or as its number; whatever else is ``UNKNOWN``."""
     if isinstance(code, int):
         return CODES[code] if 0 <= code < len(CODES) else "UNKNOWN"
-    name = getattr(code, "name", None)
-    return name if isinstance(name, str) and name in CODES else "UNKNOWN"
+    # Not name: that is a descriptor written in Python.
+    name = getattr(code, "_name_", None)
+    return name if name in CODES else "UNKNOWN"
 
 
 def text(value: Any) -> str:
@@ -123,7 +124,18 @@ def _read(metadata: Any, name: str) -> str | None:
     return (",".join(values) if name in ("tracestate", "baggage") else values[0]) if values else None
 
 
-METADATA_GETTER = HeaderGetter(_read)
+def _read_w3c(metadata: Any) -> tuple[str | None, str | None, str | None]:
+    found: dict[str, str] = {}
+    for key, value in metadata or ():
+        if key in W3C and isinstance(value, str):
+            if key not in found:
+                found[key] = value
+            elif key != "traceparent":
+                found[key] += f",{value}"
+    return found.get("traceparent"), found.get("tracestate"), found.get("baggage")
+
+
+METADATA_GETTER = HeaderGetter(_read, w3c=_read_w3c)
 
 
 def with_context(metadata: Any, context: Context, host: Callable[[], str] | None = None) -> Any:
@@ -134,12 +146,15 @@ def with_context(metadata: Any, context: Context, host: Callable[[], str] | None
     """
     fields: dict[str, str] = {}
     inject_into(fields, context, host)
-    # gRPC refuses a whole call for a name with capitals (B3's) or a value that is not printable ASCII.
-    ours = {key.lower(): value for key, value in fields.items() if value.isascii() and value.isprintable()}
-    if not ours:
-        return metadata
-    kept = [entry for entry in metadata or () if not (isinstance(entry, (tuple, list)) and entry and entry[0] in ours)]
-    return (*kept, *ours.items())
+    if len(fields) != 1 or "traceparent" not in fields:
+        # gRPC refuses a whole call for a name with capitals (B3's) or a value that is not printable ASCII.
+        fields = {key.lower(): value for key, value in fields.items() if value.isascii() and value.isprintable()}
+        if not fields:
+            return metadata
+    if not metadata:
+        return tuple(fields.items())
+    kept = [entry for entry in metadata if not (isinstance(entry, (tuple, list)) and entry and entry[0] in fields)]
+    return (*kept, *fields.items())
 
 
 def capture(span: Span, wanted: re.Pattern[str] | None, prefix: str, *metadata: Any) -> None:
@@ -183,8 +198,12 @@ class ClientCall:
 
     def metadata(self, given: Any) -> Any:
         """The call's metadata with its context in it; what is named of the caller's own becomes attributes."""
-        self.sends(given)
-        return with_context(given, self.context, lambda: address_of_target(text(self.target))[0])
+        if Captured.client_request is not None:
+            self.sends(given)
+        return with_context(given, self.context, self._host)
+
+    def _host(self) -> str:
+        return address_of_target(text(self.target))[0]
 
     def sends(self, metadata: Any) -> None:
         """What is named of the caller's own metadata becomes attributes."""
@@ -237,11 +256,11 @@ def start_client_call(
         target: What the channel was made for.
         system: As ``rpc.system.name`` has it.
     """
-    parent = otel_context.get_current()
-    if suppressed(parent) or is_traced(SpanKind.CLIENT, parent, "grpc"):
+    parent = get_current()
+    if parent and (suppressed(parent) or is_traced(SpanKind.CLIENT, parent, "grpc")):
         return None
     name, attributes = _client_start(method, target, system)
     if Exclusion.on and excludes_call(name):
         parent = excluded(parent)
     span = tracer.start_span(name, parent, SpanKind.CLIENT, attributes)
-    return ClientCall(span, set_span_in_context(span, parent), target)
+    return ClientCall(span, Context({**parent, _SPAN_KEY: span}), target)

@@ -10,13 +10,14 @@ from functools import lru_cache
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import excluded, record_exception
+from tracerun.instrumentation.context import attach, excluded, get_current, record_exception, reset
 from tracerun.instrumentation.exclusion import Exclusion, excludes_call
 from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.propagation import extract
@@ -34,7 +35,6 @@ from tracerun.instrumentation.rpc import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
 GUARD = guarded("a gRPC server's call")
@@ -60,43 +60,33 @@ class ServerCall:
         parent: The client's context.
         context: The same with the span in it, once there is one; where the handler runs.
         span: The span; none before ``start``.
+        recorded: Whether anything that is found out about the call goes anywhere; it does not before ``start``.
+        running: Whether code of the handler's runs, on a thread that a cancellation does not stop.
         rpc: grpc's servicer context; none before ``bind``.
     """
 
-    __slots__ = (
-        "_answer",
-        "_arrived",
-        "_broken",
-        "_cut",
-        "_failure",
-        "_metadata",
-        "_once",
-        "_running",
-        "_tracer",
-        "context",
-        "method",
-        "parent",
-        "rpc",
-        "span",
-    )
+    # What nothing is known of yet; each call sets only what it has.
+    span: Span | None = None
+    recorded = False
+    running = False
+    rpc: Any = None
+    _answer: tuple[Any, ...] = ()
+    _broken = ""
+    _cut = ""
+    _failure: BaseException | None = None
+    _metadata: Any = None
 
     def __init__(self, tracer: Tracer, method: str, metadata: Any) -> None:
         self._tracer = tracer
         self._arrived = time_ns()
         self._once = allocate_lock()
-        self._answer: tuple[Any, ...] = ()
-        self._running = False
-        self._broken = ""
-        self._cut = ""
-        self._failure: BaseException | None = None
         self.method = method
-        self.parent: Context = extract(metadata, METADATA_GETTER)
+        parent = extract(metadata, METADATA_GETTER)
         if Exclusion.on and excludes_call(method.removeprefix("/")):
-            self.parent = excluded(self.parent)
-        self._metadata = metadata if Captured.server_request is not None else None
-        self.context = self.parent
-        self.span: Span | None = None
-        self.rpc: Any = None
+            parent = excluded(parent)
+        if Captured.server_request is not None:
+            self._metadata = metadata
+        self.parent = self.context = parent
 
     # What subclasses know
 
@@ -130,11 +120,12 @@ class ServerCall:
         """Makes the span; it begins with the call's arrival, so time in the server's queue is part of it."""
         name, attributes = _server_start(self.method)
         span = self._tracer.start_span(name, self.parent, SpanKind.SERVER, attributes, start_time=self._arrived)
-        self.span, self.context = span, set_span_in_context(span, self.parent)
-        capture(span, Captured.server_request, captured.RPC_REQUEST, self._metadata)
+        self.span, self.recorded, self.context = span, span.is_recording(), Context({**self.parent, _SPAN_KEY: span})
+        if self._metadata is not None:
+            capture(span, Captured.server_request, captured.RPC_REQUEST, self._metadata)
 
     def bind(self, rpc: Any) -> None:
-        """The handler is about to run, with this servicer context."""
+        """The handler of a call that is recorded is about to run, with this servicer context."""
         self.rpc = rpc
         if self.span is not None and self.span.is_recording():
             self.span.set_attributes(attributes_of_peer(rpc.peer()))
@@ -144,13 +135,9 @@ class ServerCall:
         if metadata is not None and Captured.server_response is not None:
             self._answer = (*self._answer, metadata)
 
-    def enter(self) -> None:
-        """Code of the handler's runs from here, on a thread that a cancellation does not stop."""
-        self._running = True
-
     def leave(self) -> None:
         """The handler's code has stopped; should the call have ended meanwhile, this is the end of the span."""
-        self._running = False
+        self.running = False
         if self._cut:
             self.end(self._cut)
 
@@ -174,16 +161,17 @@ class ServerCall:
 
     def broke(self, code: str, error: BaseException | None = None) -> None:
         """A message could not be read or written; grpc ends the call with this status."""
-        self._broken = code
-        self._failure = error
+        if self.recorded:
+            self._broken = code
+            self._failure = error
 
     def over(self, *_: Any) -> None:
         """The call is over for grpc. Unless the handler is running, so is its span."""
+        if self._once.locked():
+            return
         with GUARD:
-            if self._once.locked():
-                return
             self._cut = self._broken or self.final()
-            if not self._running:
+            if not self.running:
                 self.end(self._cut)
 
     def final(self) -> str:
@@ -267,14 +255,14 @@ class Steps:
             return
         # Dropped half-way: what the handler has to clean up is still part of the call.
         with GUARD:
-            token = otel_context.attach(self._context)
+            token = attach(self._context)
             self._responses = None
-            otel_context.detach(token)
+            reset(token)
 
     def __next__(self) -> Any:
         call = self._call
-        call.enter()
-        token = otel_context.attach(self._context)
+        call.running = True
+        token = attach(self._context)
         try:
             return next(self._responses)
         except StopIteration:
@@ -287,16 +275,19 @@ class Steps:
                 call.raised(error)
             raise
         finally:
-            self._context = otel_context.get_current()
-            otel_context.detach(token)
-            with GUARD:
+            self._context = get_current()
+            reset(token)
+            try:
                 call.leave()
+            except Exception as error:
+                if not GUARD.swallows(error):
+                    raise
 
 
 def run(behavior: Callable[..., Any], call: ServerCall, *arguments: Any) -> Any:
     """Calls a sync handler in the call's context. An error is the handler's end; a result is not yet."""
-    call.enter()
-    token = otel_context.attach(call.context)
+    call.running = True
+    token = attach(call.context)
     try:
         return behavior(*arguments)
     except BaseException as error:
@@ -304,6 +295,9 @@ def run(behavior: Callable[..., Any], call: ServerCall, *arguments: Any) -> Any:
             call.raised(error)
         raise
     finally:
-        otel_context.detach(token)
-        with GUARD:
+        reset(token)
+        try:
             call.leave()
+        except Exception as error:
+            if not GUARD.swallows(error):
+                raise

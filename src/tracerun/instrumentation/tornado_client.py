@@ -21,6 +21,7 @@ from tracerun.instrumentation.patching import (
     before,
     with_argument,
 )
+from tracerun.instrumentation.peers import of_socket
 
 _TRACER = tracer("tornado_client")
 _GUARD = guarded("tornado_client")
@@ -38,6 +39,13 @@ class _Span(LateSpan):
     def version_of(self, response: Any) -> str | None:  # noqa: ARG002 - which does not know it
         head = getattr(self, "head", None)
         return head and head.version.removeprefix("HTTP/")
+
+    def answered_by(self, curl: Any, pycurl: Any) -> None:
+        """The same and the connection's other end, of libcurl, which the response does not know either."""
+        version = CURL_VERSIONS.get(curl.getinfo(pycurl.INFO_HTTP_VERSION))
+        if version:
+            self.span.set_attribute("network.protocol.version", version)
+        self.reached((curl.getinfo(pycurl.PRIMARY_IP), curl.getinfo(pycurl.PRIMARY_PORT)))
 
 
 class _Switching:
@@ -90,6 +98,12 @@ def _answered(request: Any, response: Any) -> None:
         span.ended(response)
 
 
+def _connected(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    span = vars(args[0].request).get(KEY)
+    if span is not None and span.span.is_recording():
+        span.reached(of_socket(argument(args, kwargs, 1, "stream").socket))
+
+
 def _head_received(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     request, line = args[0].request, argument(args, kwargs, 1, "first_line")
     span = vars(request).get(KEY)
@@ -127,13 +141,13 @@ def _curl_is_set_up(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
 def _curl_is_done(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     curl = argument(args, kwargs, 1, "curl")
     span = vars(curl.info["request"]).get(KEY)
-    version = CURL_VERSIONS.get(curl.getinfo(sys.modules["pycurl"].INFO_HTTP_VERSION))
-    if span is not None and version:
-        span.span.set_attribute("network.protocol.version", version)
+    if span is not None and span.span.is_recording():
+        span.answered_by(curl, sys.modules["pycurl"])
 
 
 PATCHES = {
     "tornado.simple_httpclient:SimpleAsyncHTTPClient.fetch_impl": around_changed(_fetch, "tornado_client"),
+    "tornado.simple_httpclient:_HTTPConnection._create_connection": before(_connected, "tornado_client"),
     "tornado.simple_httpclient:_HTTPConnection.headers_received": before(_head_received, "tornado_client"),
     "tornado.websocket:WebSocketClientConnection.__init__": around(_upgrade, "tornado_client"),
     "tornado.websocket:WebSocketClientConnection.headers_received": around_async(_upgrade_answered, "tornado_client"),

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tracerun.agent.guard import guarded
-from tracerun.instrumentation import backends
+from tracerun.instrumentation import backends, peers
 from tracerun.instrumentation.bodies import HTTPLIB, hold_httplib
 from tracerun.instrumentation.context import client_suppressed, tracer
 from tracerun.instrumentation.http import HttplibSpan, authority, start_http_client
@@ -27,7 +27,8 @@ _FIELDS = ("traceparent", "tracestate")
 class Urllib3Span(HttplibSpan):
     """For the responses of urllib3 and urllib3-future."""
 
-    __slots__ = ()
+    __slots__ = ("connection",)
+    connection: Any
 
     def ended(self, result: Any) -> Any:
         """A response has come; or the promise of one, where urllib3-future sends several requests at once."""
@@ -36,6 +37,11 @@ class Urllib3Span(HttplibSpan):
         self.let_go()
         setattr(result, KEY, self)
         return result
+
+    def peer_of(self, response: Any) -> Any:  # noqa: ARG002 - which may have let its connection go
+        """As urllib3-future notes it; with urllib3 it is known by now."""
+        connection = getattr(self, "connection", None)
+        return connection and getattr(connection.conn_info, "destination_address", None)
 
     def body_follows(self, response: Any) -> bool:
         """Whether it is still to be read."""
@@ -64,8 +70,13 @@ def begin(kind: type[Urllib3Span], tracer: Tracer, args: tuple[Any, ...], kwargs
     # From 2.0 on an attempt is told of those before it.
     resends = len(getattr(kwargs.get("retries"), "history", ()))
     span = start_http_client(kind, tracer, method, url, headers, resends=resends)
-    if span is not None:
+    if isinstance(span, Urllib3Span):
         kwargs["headers"] = headers
+        connection = argument(args, kwargs, 1, "conn")
+        if hasattr(connection, "conn_info"):
+            span.connection = connection
+        else:
+            peers.tell(span, connection)
     return span
 
 
@@ -88,7 +99,11 @@ def _watched(response: property) -> property:
 
 def patches(package: str, begin: Callable[[tuple[Any, ...], dict[str, Any]], Any]) -> dict[str, Callable[[Any], Any]]:
     """The patches of urllib3, and of urllib3-future where that is what the package is."""
-    made = {f"{package}.connectionpool:HTTPConnectionPool._make_request": around(begin, package), **HTTPLIB}
+    made = {
+        f"{package}.connectionpool:HTTPConnectionPool._make_request": around(begin, package),
+        **HTTPLIB,
+        **peers.HTTPLIB,
+    }
     if f"{package}._async.connectionpool" in sys.modules:
         attempt = f"{package}._async.connectionpool:AsyncHTTPConnectionPool._make_request"
         made[attempt] = around_async(begin, package)
