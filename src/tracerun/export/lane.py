@@ -155,8 +155,8 @@ class Lane:
         return max(0.0, self._not_before - monotonic())
 
     def is_full(self) -> bool:
-        """Whether a whole batch waits, and can be sent now."""
-        return len(self._queue) >= self.batch_size and not self.due()
+        """Whether a whole batch waits, or one that is tried again, and can be sent now."""
+        return (bool(self._again) or len(self._queue) >= self.batch_size) and not self.due()
 
     def step(self, deadline: float | None = None) -> tuple[list[ReadableSpan], Outcome] | None:
         """Sends one batch, if there is one and it is time; gives it, and what became of it."""

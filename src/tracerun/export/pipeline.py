@@ -167,8 +167,6 @@ class Pipeline:
                         self._pause_lock.acquire(timeout=SHORT)
                     if not self._waiting() and not self._parked:
                         self._wake.acquire(timeout=WATCH if self._watching else self.status.due())
-                    else:
-                        self._wake.acquire(blocking=False)  # for what waits already: it is not to cut the delay short
                     if self._deadline is None and not self._parked:
                         self._collect()
                     # Once more before a fork: what waits then may have to wait for the next span.
@@ -189,10 +187,13 @@ class Pipeline:
         """Waits for the delay to pass, a full batch, a flush, or a signal that the main thread does not see to."""
         until = monotonic() + self._pause()
         while (left := until - monotonic()) > 0 and not dispositions.came():
-            if any(lane.is_full() for lane in self.lanes):
+            # A span that came while others were sent has woken the thread too: no reason to send it alone.
+            if self._wake.acquire(timeout=min(left, WATCH)) and self._is_urgent():
                 return
-            if self._wake.acquire(timeout=min(left, WATCH)):
-                return
+
+    def _is_urgent(self) -> bool:
+        """Whether what waits is not to wait for the delay: a flush, a fork, a full batch."""
+        return self._deadline is not None or self._parked or any(lane.is_full() for lane in self.lanes)
 
     def _see_to_signals(self) -> None:
         """While spans wait signals come to Python, where only the main thread handles them; it may be in C."""
@@ -230,6 +231,8 @@ class Pipeline:
             with guard.guarded("a line about the export"):
                 destinations.tell(lane, outcome)
                 destinations.tell_of_files(lane, batch)
+            if deadline is None and not before_fork and not lane.is_full():
+                break  # what has come meanwhile is collected again
             if outcome.retry_after is not None and not outcome.too_large:
                 tries += 1
                 if deadline is None or tries == EXIT_TRIES:
