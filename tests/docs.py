@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.conftest import ROOT
 from tests.environments import pinned
-from tests.results import COLUMNS, RESULTS
+from tests.results import COLUMNS, NOTHING, RESULTS, has_none
 from tests.side_by_side import COMPARED_ON, LIBRARIES, RELEASE, SDK, Difference
 from tests.side_by_side_differences import DIFFERENCES
 from tracerun.instrumentation.catalog import CATALOG, Library
@@ -26,10 +26,15 @@ is refused; a wrong variable is named in one line and replaced by the default, u
 | --- | --- | --- |
 """
 
+_DASHES = "\n".join(f"- {row.column} of {row.whose}: {row.reason}." for row in NOTHING)
+
 LIBRARIES_HEAD = f"""# Libraries
 
 Made from `src/tracerun/instrumentation/catalog.py` by `make docs`; the columns with marks from the results of the tests
-(`make results`): a mark stands where a test of that library passed.
+(`make results`): a mark stands where a test of that library passed. What opentelemetry-instrument does with the same
+libraries, as far as it was run, is in [side-by-side.md](side-by-side.md). A dash says that there is nothing to show:
+
+{_DASHES}
 
 | name for `--only` and `--disable` | side | supported | {" | ".join(COLUMNS)} | note |
 | --- | --- | --- |{" --- |" * len(COLUMNS)} --- |
@@ -74,7 +79,7 @@ def libraries_page() -> str:
 
 def _library_row(library: Library, shown: list[str]) -> str:
     supported = f"{library.distribution} {library.supported}".strip() or "Python"
-    marks = " | ".join("x" if column in shown else "" for column in COLUMNS)
+    marks = " | ".join("-" if has_none(library, column) else "x" if column in shown else "" for column in COLUMNS)
     return f"| `{library.name}` | {library.kind} | {supported} | {marks} | {library.note or library.untouched} |\n"
 
 

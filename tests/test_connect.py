@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from tests.conftest import PYTHON, Runner
 from tests.environments import CURRENT, Environments, environments
 from tests.in_process import tracing
+from tests.test_secrets import EVERY_HEADER, SECRETS, markers_in
 
 __all__ = ["environments"]
 
@@ -567,6 +568,32 @@ def metadata_of(span: Any, which: str) -> dict[str, Any]:
     """The metadata that a span has as attributes."""
     start = f"rpc.{which}.metadata."
     return {name.removeprefix(start): value for name, value in span.attributes.items() if name.startswith(start)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("side", "protocol"), [*FAST, ("sync wsgi", "grpc-web")])
+def test_what_is_shown(run: Runner, side: str, protocol: str) -> None:
+    """No secret of headers, an exception or an error; nothing of a call that is excluded, nor of what is in it."""
+    text = SECRETS + PROGRAM.replace('"no")', "SECRETS)").replace('"broken")', "SECRETS)")
+    text = text.replace(
+        'headers = {"x-mine-b"', 'headers = {"authorization": "hush13", "x-api-key": "hush14", "x-mine-b"'
+    )
+    manual = "trace.get_tracer('shop').start_span('manual').end()"
+    text = f"from opentelemetry import trace\n{text}".replace(
+        "def answers(request, context):", f"def answers(request, context):\n    {manual}"
+    )
+    env = {**EVERY_HEADER, "TRACERUN_EXCLUDE_URL": "/pkg.Service/Many"}
+    done = run.traced(
+        PYTHON, run.program(text), side, protocol, "many", "headers", "abort internal", "raise", env=dict(env)
+    )
+    assert done.out.startswith("many ['a0', 'a1', 'a2']"), done
+    assert sorted(span.name for span in done.spans) == ["pkg.Service/One"] * 6
+    data = b"".join(path.read_bytes() for path in run.state.glob("*.jsonl"))
+    assert markers_in(data) == []
+    assert b"password=REDACTED" in data
+    sent = {"authorization": ["[REDACTED]"], "x-api-key": ["[REDACTED]"], "x-mine-b": ["1"], "x-mine-a": ["2"]}
+    shown = [metadata_of(span, "request") for span in done.spans]
+    assert [metadata.items() >= sent.items() for metadata in shown].count(True) == 2
 
 
 @pytest.mark.slow

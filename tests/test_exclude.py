@@ -10,8 +10,9 @@ import pytest
 import requests
 
 from tests.conftest import PYTHON, TRACERUN, Runner
+from tests.environments import Environments, environments
 from tests.test_secrets import CLIENTS as OTHER_CLIENTS
-from tests.test_secrets import RAISES, SERVERS, address_of
+from tests.test_secrets import RAISES, SERVERS, address_of, python_with
 from tracerun.instrumentation.exclusion import (
     Exclusion,
     configure,
@@ -23,6 +24,8 @@ from tracerun.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["environments"]  # the fixture
 
 SERVER, CLIENT = 2, 3
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -261,22 +264,31 @@ def test_a_clients_excluded_call(run: Runner, web: Any, library: str, variable: 
 
 
 OTHERS = [name for name in OTHER_CLIENTS if name not in CLIENTS]
+# Names of ours that are not those of the libraries.
+OWN_NAMES = {
+    "http.client": "HTTP_CLIENT",
+    "aiohttp": "AIOHTTP_CLIENT",
+    "tornado": "TORNADO_CLIENT",
+    "twisted": "TWISTED_CLIENT",
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("library", OTHERS)
-def test_excluded_calls_of_other_clients(run: Runner, web: Any, library: str) -> None:
-    """The same of all other clients, by the variable for all and by their own."""
+def test_excluded_calls_of_other_clients(run: Runner, web: Any, environments: Environments, library: str) -> None:
+    """The same of all other clients, by the variable for all and by their own; what is kept passes its context on."""
+    python = python_with(library, environments)
     program = run.program(
         f"import sys\n{OTHER_CLIENTS[library]}\nfor path in ('skipped', 'kept'):\n    get(sys.argv[1] + path, {{}})\n"
     )
-    own = {"http.client": "HTTP_CLIENT", "aiohttp": "AIOHTTP_CLIENT", "tornado": "TORNADO_CLIENT"}.get(library)
-    names = ["OTEL_PYTHON_EXCLUDED_URLS", f"OTEL_PYTHON_{own or library.partition(' ')[0].upper()}_EXCLUDED_URLS"]
-    for name in names:
-        done = run.traced(PYTHON, program, f"{web.url}/200/", env={name: "skipped"})
+    own = OWN_NAMES.get(library, library.partition(" ")[0].upper())
+    for name in ("OTEL_PYTHON_EXCLUDED_URLS", f"OTEL_PYTHON_{own}_EXCLUDED_URLS"):
+        done = run.traced(python, program, f"{web.url}/200/", env={name: "skipped"})
         assert done.status == 0, done
     assert [span.attributes["url.full"] for span in done.spans] == [f"{web.url}/200/kept"] * 2
     assert [seen["traceparent"][-2:] for seen in web.seen] == ["00", "01"] * 2
+    kept = [f"00-{span.trace_id}-{span.span_id}-01" for span in done.spans]
+    assert sorted(seen["traceparent"] for seen in web.seen[1::2]) == sorted(kept)
 
 
 GRPC = """

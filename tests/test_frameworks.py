@@ -14,12 +14,14 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from tests.conftest import PYTHON, ROOT, TRACERUN, Runner, free_port, wait_for_port
 from tests.environments import CURRENT, Environments, environments
+from tests.test_secrets import EVERY_HEADER, SECRETS, START, TARGET, markers_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -425,7 +427,7 @@ class Root:
         return "order " + number
 
     @cherrypy.expose
-    def broken(self):
+    def broken(self, **query):
         raise ZeroDivisionError("on purpose")
 
     @cherrypy.expose
@@ -705,10 +707,10 @@ class Framework(NamedTuple):
 
     Attributes:
         program: Its text, as web.py.
-        command: What serves it; PORT is put in, and ``python`` is the environment's.
+        command: What serves it; PORT is put in, ``python`` is the environment's, and BIN the folder that it is in.
         route: The template of ``/order/7`` as the framework has it; empty where it has none.
         scope: Whose the span is, as ``tracerun.SCOPE``.
-        oldest: The oldest releases that are traced, installed in an environment of their own.
+        oldest: The oldest releases that are traced, installed in an environment of their own, or the oldest Python.
         newest: The newest, where they are not among tracerun's own test requirements.
         error: ``error.type`` of ``/broken``; where it is the status, the framework has kept the exception to itself.
     """
@@ -722,6 +724,8 @@ class Framework(NamedTuple):
     error: str = "ZeroDivisionError"
 
 
+# For what is Python's own.
+OLDEST_PYTHON = "3.10"
 UVICORN = "python -m uvicorn web:app --log-level warning --port PORT"
 WAITRESS = "python -m waitress --listen 127.0.0.1:PORT web:app"
 
@@ -815,7 +819,7 @@ FRAMEWORKS = {
         "blacksheep==2.6.4 uvicorn wsproto",
     ),
     "twisted": Framework(TWISTED, "python web.py", "", "twisted", "twisted==22.10.0"),
-    "http.server": Framework(HTTP_SERVER, "python web.py", "", "http_server", ""),
+    "http.server": Framework(HTTP_SERVER, "python web.py", "", "http_server", OLDEST_PYTHON),
     "connexion": Framework(
         CONNEXION,
         UVICORN,
@@ -847,6 +851,14 @@ FRAMEWORKS = {
         "uvicorn",
         "django==4.2 django-ninja==1.0 uvicorn==0.23.0",
     ),
+    # It calls an application from C; what is ours is the framework's own part.
+    "uwsgi": Framework(
+        FLASK,
+        "BIN/uwsgi --http-socket 127.0.0.1:PORT --module web:app --die-on-term",
+        "/order/<number>",
+        "flask",
+        "pyuwsgi==2.0.23 flask==2.2.0 werkzeug==2.2.0",
+    ),
 }
 WEBSOCKETS = ("fastapi", "starlette", "aiohttp", "tornado", "quart", "sanic", "litestar", "falcon asgi", "blacksheep")
 # The fast tests: one of each kind (a server of its own, WSGI, ASGI, the standard library's).
@@ -856,6 +868,8 @@ FAST = ("aiohttp", "bottle", "litestar", "http.server")
 def python_of(framework: Framework, release: str, environments: Environments) -> str:
     """The interpreter with the framework's releases: our own, or that of an environment."""
     packages = framework.oldest if release == "oldest" else framework.newest
+    if packages == OLDEST_PYTHON:
+        return environments.python(OLDEST_PYTHON, "requests")
     return environments.python(CURRENT, *packages.split(), "requests") if packages else PYTHON
 
 
@@ -864,7 +878,8 @@ def serving(run: Runner, framework: Framework, python: str, upstream: str, *laun
     """The framework's server while a block runs, in a process group of its own; its port."""
     run.program(CALL + framework.program, "web.py")
     port = free_port()
-    words = [python if word == "python" else word.replace("PORT", str(port)) for word in framework.command.split()]
+    command = framework.command.replace("PORT", str(port)).replace("BIN", str(Path(python).parent))
+    words = [python if word == "python" else word for word in command.split()]
     log = run.folder / "server.log"
     # The order of methods in an Allow header is that of a set.
     env = {**run.env, "UPSTREAM": upstream, "PORT": str(port), "PYTHONHASHSEED": "0"}
@@ -994,6 +1009,76 @@ def compare(run: Runner, web: Any, environments: Environments, name: str, releas
     called = {span.parent_id: span for span in spans.all(kind=CLIENT)}
     assert {order.span_id, stream.span_id} <= set(called) <= {span.span_id for span in servers}
     assert stream.end >= called[stream.span_id].end, "the span ends with the body"
+
+
+# Markers of test_secrets that a request carries, and what becomes of them.
+CARRIED = {
+    "X-Shop": "7",
+    "X-Card": "hush12",
+    "Authorization": "Bearer hush13",
+    "Cookie": "sid=hush14",
+    "Referer": "https://a.example/?token=hush15",
+}
+SHOWN = {
+    "x-shop": ["7"],
+    "x-card": ["[REDACTED]"],
+    "authorization": ["[REDACTED]"],
+    "cookie": ["[REDACTED]"],
+    "referer": ["https://a.example/?token=REDACTED"],
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "http.server" else pytest.mark.slow) for name in FRAMEWORKS]
+)
+def test_what_is_shown(run: Runner, web: Any, environments: Environments, name: str) -> None:
+    """No secret of a request, its path or an exception; the headers that are named; nothing of what is excluded."""
+    check_what_is_shown(run, web, environments, FRAMEWORKS[name], "/order/")
+
+
+def check_what_is_shown(run: Runner, web: Any, environments: Environments, server: Framework, folder: str) -> None:
+    """Three requests of secrets: an excluded one, one that is answered, one that ends with an exception."""
+    more = {f"{START}SANITIZE_FIELDS": "x-card,content-length", "TRACERUN_EXCLUDE_URL": f"{folder}skipped"}
+    run.env.update({**EVERY_HEADER, **more, "TRACERUN_REDACT": "tenant-pin"})
+    made = server._replace(program=SECRETS + server.program.replace('"on purpose"', "SECRETS"))
+    query = TARGET.partition("?")[2]
+    paths = (f"{folder}skipped?{query}", TARGET.replace("/200/", folder), f"/broken?{query}")
+    with serving(run, made, python_of(server, "newest", environments), web.url, TRACERUN) as port:
+        answers = [answer(port, "GET", path, CARRIED) for path in paths]
+    log = (run.folder / "server.log").read_text(errors="replace")
+    assert [given[0] for given in answers[:2]] == [200, 200], log
+
+    data = b"".join(path.read_bytes() for path in run.state.glob("*.jsonl"))
+    assert markers_in(data) == []
+    assert b"tenant_pin=REDACTED" in data
+    assert server.error == "500" or b"password=REDACTED" in data
+
+    spans = run.spans()
+    order, broken = sorted(spans.all(kind=SERVER), key=lambda span: span.start)
+    assert [span.attributes["url.path"] for span in (order, broken)] == [f"{folder}a;jsessionid=REDACTED", "/broken"]
+    assert spans.one(kind=CLIENT).parent_id == order.span_id
+    assert [seen["traceparent"][-2:] for seen in web.seen] == ["00", "01"]
+
+    for span in (order, broken):
+        assert headers_of(span, "request").items() >= SHOWN.items()
+    shown, sent = headers_of(order, "response"), received(answers[1])
+    shown.pop("date", None)
+    assert shown.keys() & {"content-type", "server"}, shown
+    assert sent.items() >= shown.items()
+
+
+def received(given: tuple[Any, ...]) -> dict[str, list[str]]:
+    """The headers of an answer, as a span is to have them."""
+    headers: dict[str, list[str]] = {}
+    for name, value in given[2]:
+        headers.setdefault(name, []).append("[REDACTED]" if name == "content-length" else value)
+    return headers
+
+
+def headers_of(span: Any, which: str) -> dict[str, list[str]]:
+    """The headers that a span has as attributes."""
+    start = f"http.{which}.header."
+    return {name.removeprefix(start): value for name, value in span.attributes.items() if name.startswith(start)}
 
 
 def frame(kind: int, data: bytes) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import PYTHON, Runner
 from tests.environments import CURRENT, Environments, environments
+from tests.test_secrets import EVERY_HEADER, SECRETS, markers_in
 
 __all__ = ["environments"]
 
@@ -275,10 +276,32 @@ def test_metadata_of_the_answer(run: Runner) -> None:
         assert [metadata_of(span) for span in spans] == [answer, {"x-last": ["2"]}]
 
 
-def metadata_of(span: Any) -> dict[str, Any]:
-    """The metadata of the answer that a span has as attributes."""
-    start = "rpc.response.metadata."
+def metadata_of(span: Any, which: str = "response") -> dict[str, Any]:
+    """The metadata, of the answer or of the request, that a span has as attributes."""
+    start = f"rpc.{which}.metadata."
     return {name.removeprefix(start): value for name, value in span.attributes.items() if name.startswith(start)}
+
+
+@pytest.mark.slow
+def test_what_is_shown(run: Runner) -> None:
+    """No secret of metadata, an exception or a status; nothing of a call that is excluded, nor of what is in it."""
+    text = SECRETS + PROGRAM.replace('"no")', "SECRETS)").replace('"broken")', "SECRETS)")
+    text = text.replace(
+        "async def collect(self, stream):",
+        "async def collect(self, stream):\n        from opentelemetry import trace\n"
+        "        trace.get_tracer('shop').start_span('manual').end()",
+    ).replace('metadata = {"x-b": "1"', 'metadata = {"authorization": "hush13", "x-api-key": "hush14", "x-b": "1"')
+    text = text.replace('unary(c, "raise")', 'unary(c, "raise", metadata=metadata)')
+    env = {**EVERY_HEADER, "TRACERUN_EXCLUDE_URL": "/pkg.Service/Collect"}
+    done = run.traced(PYTHON, run.program(text), "collect", "raise", "abort internal", env=dict(env))
+    assert done.out.startswith('collect value: "ab"'), done
+    assert sorted(span.name for span in done.spans) == ["pkg.Service/One"] * 4
+    data = b"".join(path.read_bytes() for path in run.state.glob("*.jsonl"))
+    assert markers_in(data) == []
+    assert data.count(b"password=REDACTED") >= 4  # of both ends, for both calls
+    sent = {"authorization": ["[REDACTED]"], "x-api-key": ["[REDACTED]"], "x-b": ["1"], "x-a": ["2"]}
+    raised = [span for span in done.spans if span.attributes["rpc.status_code"] == "UNKNOWN"]
+    assert [metadata_of(span, "request").items() >= sent.items() for span in raised] == [True, True]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler as Handler
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,16 +10,18 @@ import requests
 from opentelemetry.trace import SpanKind
 
 from tests.conftest import PYTHON, TRACERUN, Runner, WebServer
+from tests.environments import Environments, environments
 from tests.in_process import tracing
-from tests.test_secrets import CLIENTS
+from tests.test_secrets import CLIENTS, START, python_with
 from tracerun.instrumentation import headers
 from tracerun.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+__all__ = ["environments"]  # the fixture
+
 SERVER, CLIENT = 2, 3
-START = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +81,18 @@ def test_sanitize_fields() -> None:
     assert wanted is not None
     found = headers.attributes(wanted, "", {"X-Shop-Id": "1", "X-Card": "2", "My-X-Card": "3"}.items())
     assert found == {"x-shop-id": ["[REDACTED]"], "x-card": ["[REDACTED]"], "my-x-card": ["3"]}
+
+
+def test_what_a_grpc_status_says() -> None:
+    """Its message is quoted in the metadata, and stands once more in the details, which are Protobuf's."""
+    headers.configure(Settings.from_env({f"{START}CLIENT_RESPONSE": ".*"}))
+    wanted = headers.Captured.client_response
+    assert wanted is not None
+    sent = [("grpc-message", "http%3A//a%3Ahush%40b/ token=hush"), ("grpc-status-details-bin", b"hush")]
+    assert headers.attributes(wanted, "", sent) == {
+        "grpc-message": ["http://REDACTED@b/ token=REDACTED"],
+        "grpc-status-details-bin": ["[REDACTED]"],
+    }
 
 
 def test_a_wrong_expression_is_one_line() -> None:
@@ -164,20 +179,23 @@ def test_a_clients_headers(run: Runner, web: WebServer, library: str) -> None:
 
 # pyqwest traces itself, and shows nobody its headers.
 OTHERS = [name for name in CLIENTS if name not in (*CALLS, "pyqwest")]
+# libcurl hands an answer's headers to the program alone; Twisted keeps those of the connection to itself.
+UNHEARD = {"pycurl": ("content-length", "server"), "twisted": ("content-length",)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("library", OTHERS)
-def test_headers_of_other_clients(run: Runner, web: WebServer, library: str) -> None:
+def test_headers_of_other_clients(run: Runner, web: WebServer, environments: Environments, library: str) -> None:
     """The same of all other clients: what they send and what they get, however they keep headers."""
     program = run.program(f"import sys\n{CLIENTS[library]}\nget(sys.argv[1], {{'X-Shop': '7', 'X-Other': '8'}})\n")
-    env: dict[str, str | None] = {f"{START}CLIENT_REQUEST": "x-shop", f"{START}CLIENT_RESPONSE": "content-l.*"}
-    done = run.traced(PYTHON, program, f"{web.url}/200", env=env)
+    env: dict[str, str | None] = {f"{START}CLIENT_REQUEST": "x-shop", f"{START}CLIENT_RESPONSE": "content-l.*,server"}
+    done = run.traced(python_with(library, environments), program, f"{web.url}/200", env=env)
     assert done.status == 0, done
-    expected = {"http.request.header.x-shop": ["7"], "http.response.header.content-length": ["12"]}
-    if library == "pycurl":  # libcurl hands an answer's headers to the program alone
-        del expected["http.response.header.content-length"]
-    assert captured(done.spans.one(kind=CLIENT)) == expected
+    answer = {"content-length": "12", "server": f"{Handler.server_version} {Handler.sys_version}"}
+    for name in UNHEARD.get(library, ()):
+        del answer[name]
+    expected = {f"http.response.header.{name}": [value] for name, value in answer.items()}
+    assert captured(done.spans.one(kind=CLIENT)) == {"http.request.header.x-shop": ["7"], **expected}
 
 
 GRPC = """

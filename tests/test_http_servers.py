@@ -11,7 +11,7 @@ import requests
 from tests.conftest import PYTHON, TRACERUN, Runner
 from tests.environments import Environments, environments
 from tests.test_frameworks import FLASK as FLASK_PROGRAM
-from tests.test_frameworks import FRAMEWORKS, Framework, answer, python_of
+from tests.test_frameworks import FRAMEWORKS, OLDEST_PYTHON, Framework, answer, check_what_is_shown, python_of
 from tests.test_frameworks import serving as serving_framework
 from tracerun.instrumentation.catalog import CATALOG
 
@@ -475,7 +475,7 @@ BARE = {
     "waitress": Framework(
         WSGI, "python -m waitress --listen 127.0.0.1:PORT web:app", "", "waitress", "waitress==2.1.2"
     ),
-    "wsgiref": Framework(WSGI + WSGIREF, "python web.py", "", "wsgiref", ""),
+    "wsgiref": Framework(WSGI + WSGIREF, "python web.py", "", "wsgiref", OLDEST_PYTHON),
     "werkzeug": Framework(WSGI + WERKZEUG, "python web.py", "", "werkzeug", "werkzeug==2.2.0"),
     "gevent": Framework(WSGI + GEVENT, "python web.py", "", "gevent", "gevent==22.10.2 setuptools<81"),
     "eventlet": Framework(WSGI + EVENTLET, "python web.py", "", "eventlet", "eventlet==0.33.3"),
@@ -537,6 +537,13 @@ def test_any_application(run: Runner, web: Any, environments: Environments, name
     assert len([span for span in called if span.parent_id == whole.span_id]) == 1
     assert len([span for span in called if span.parent_id == stream.span_id]) == 2
     assert stream.end >= max(span.end for span in called if span.parent_id == stream.span_id)
+
+
+@pytest.mark.parametrize("name", list(BARE))
+@pytest.mark.slow
+def test_what_is_shown(run: Runner, web: Any, environments: Environments, name: str) -> None:
+    """Of a bare callable, too: no secret, the headers that are named, nothing of what is excluded."""
+    check_what_is_shown(run, web, environments, BARE[name], "/")
 
 
 STARLETTE_MOUNT = """

@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import PYTHON, TRACERUN, Runner, WebServer, free_port
+from tests.environments import Environments, environments
+from tests.test_http_clients_releases import with_both
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.propagation import allow_baggage, takes_baggage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+__all__ = ["environments"]  # the fixture
+
 START = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
+EVERY_HEADER: dict[str, str] = {
+    f"{START}{side}_{part}": ".*" for side in ("SERVER", "CLIENT") for part in ("REQUEST", "RESPONSE")
+}
 MARKERS = [f"hush{number:02}" for number in range(1, 16)]
 # What stands in a URL: userinfo, a parameter of the path, keys of the deny list in many spellings, a fragment.
 TARGET = (
@@ -25,6 +32,14 @@ TARGET = (
     "&next=https%3A%2F%2Fa.example%2F%3Fsecret%3Dhush08&accessToken=hush09&tenant_pin=hush10"
     "&user%5Bpassword%5D=hush11&page=1"
 )
+
+# A line of a program: what an exception quotes. As a literal it would stand in the source that a traceback shows.
+SECRETS = 'SECRETS = "http://hush01:hush02@db/x?password=hush12#hush12, " + "=".join(("token", "hush08"))\n'
+
+
+def markers_in(data: bytes) -> list[str]:
+    """The markers that are found."""
+    return [marker for marker in MARKERS if marker.encode() in data]
 
 
 class RawReceiver:
@@ -54,12 +69,11 @@ class RawReceiver:
     @property
     def env(self) -> dict[str, str | None]:
         """What has a program send here, with every header captured."""
-        kinds = ("SERVER_REQUEST", "SERVER_RESPONSE", "CLIENT_REQUEST", "CLIENT_RESPONSE")
         return {
             "TRACERUN_EXPORTER": "otlp",
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.server.server_port}",
             "TRACERUN_REDACT": "tenant-pin",
-            **{f"{START}{kind}": ".*" for kind in kinds},
+            **EVERY_HEADER,
         }
 
     def wait_for(self, text: bytes) -> bytes:
@@ -71,8 +85,7 @@ class RawReceiver:
 
     def found(self) -> list[str]:
         """The markers that have come."""
-        data = b"".join(self.bodies)
-        return [marker for marker in MARKERS if marker.encode() in data]
+        return markers_in(b"".join(self.bodies))
 
     def close(self) -> None:
         self.server.shutdown()
@@ -117,8 +130,24 @@ CLIENTS = {
     "httpr": "import httpr\ndef get(url, headers): httpr.Client().get(url, headers=headers)",
     "aiosonic": "import aiosonic, asyncio\nasync def go(url, headers):\n    client = aiosonic.HTTPClient()\n"
     "    await client.get(url, headers=headers)\ndef get(url, headers): asyncio.run(go(url, headers))",
+    "httpx2": "import httpx2\ndef get(url, headers): httpx2.get(url, headers=headers)",
+    # A reactor runs once in a process, so it runs on a thread of its own.
+    "twisted": "import atexit, threading, treq\nfrom twisted.internet import reactor\n"
+    "from twisted.internet.threads import blockingCallFromThread\n"
+    "threading.Thread(target=reactor.run, args=(False,), daemon=True).start()\n"
+    "async def go(url, headers): await (await treq.get(url, headers=headers)).content()\n"
+    "from twisted.internet.defer import ensureDeferred\n"
+    "def get(url, headers): blockingCallFromThread(reactor, lambda: ensureDeferred(go(url, headers)))",
+    "urllib3_future": "import niquests\ndef get(url, headers): niquests.get(url, headers=headers)",
 }
 FAST = ("requests", "httpx", "urllib")
+
+
+def python_with(library: str, environments: Environments) -> str:
+    """The interpreter that has a client; urllib3-future would take urllib3's place among ours."""
+    return with_both(environments) if library == "urllib3_future" else PYTHON
+
+
 GETS = """
 import sys
 url, dead = sys.argv[1:]
@@ -134,12 +163,12 @@ for each in (url, url.replace("hush01:hush02@", ""), dead):
 @pytest.mark.parametrize(
     "library", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in CLIENTS]
 )
-def test_clients(run: Runner, raw: RawReceiver, web: WebServer, library: str) -> None:
+def test_clients(run: Runner, raw: RawReceiver, web: WebServer, environments: Environments, library: str) -> None:
     """Of fifteen secrets that a client is given, in URL, headers and a failed call, none is exported."""
     program = run.program(CLIENTS[library] + GETS)
     url = f"http://hush01:hush02@127.0.0.1:{web.port}{TARGET}#hush12"
     dead = f"http://127.0.0.1:{free_port()}{TARGET}#hush12"
-    done = run.traced(PYTHON, program, url, dead, env=raw.env)
+    done = run.traced(python_with(library, environments), program, url, dead, env=raw.env)
     assert done.status == 0, done
     assert raw.found() == []
     data = b"".join(raw.bodies)

@@ -88,7 +88,7 @@ class _Call:
         span.set_attribute("rpc.status_code", code)
         if code.upper() in SERVER_ERRORS:
             span.set_attribute("error.type", code)
-            span.set_status(Status(StatusCode.ERROR, redaction.text(why) if why else None))
+            span.set_status(Status(StatusCode.ERROR, redaction.message(why) if why else None))
 
 
 def _asgi(original: Callable[..., Any]) -> Callable[..., Any]:

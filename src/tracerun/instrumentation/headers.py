@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.expressions import any_of
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 REDACTED = "[REDACTED]"
 HTTP_REQUEST, HTTP_RESPONSE = "http.request.header.", "http.response.header."
 RPC_REQUEST, RPC_RESPONSE = "rpc.request.metadata.", "rpc.response.metadata."
+# What a gRPC status says, quoted as URLs are, and once more with its details in a message of Protobuf.
+_GRPC_MESSAGE, _GRPC_DETAILS = "grpc-message", "grpc-status-details-bin"
 
 
 class Captured:
@@ -69,8 +72,10 @@ def attributes(wanted: re.Pattern[str], prefix: str, items: Iterable[Any] | None
 
 def _shown(name: str, value: str) -> str:
     hidden = Captured.hidden is not None and Captured.hidden.search(name)
-    if hidden or redaction.is_secret_header(name):
+    if hidden or name == _GRPC_DETAILS or redaction.is_secret_header(name):
         return REDACTED
+    if name == _GRPC_MESSAGE:
+        return redaction.message(unquote(value))
     # urllib sends userinfo there. Location and Referer are URLs.
     return redaction.text(value.rpartition("@")[2] if name == "host" else value)
 
@@ -86,7 +91,7 @@ def items_of(headers: Any) -> Iterable[Any] | None:
     """
     for name in ("iteritems", "multi_items", "items"):
         items = getattr(headers, name, None)
-        if items is not None:
+        if callable(items):  # Sanic's headers have any attribute, as the text of a header
             return items()  # type: ignore[no-any-return]
     if hasattr(headers, "headers"):
         return items_of(headers.headers)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tracerun.instrumentation import serving
 from tracerun.instrumentation.context import tracer
+from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.patching import after, argument, around, before
 
 _TRACER = tracer("http_server")
@@ -75,8 +76,21 @@ def _set_status(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         current.serving.request.status = int(code)
 
 
+def _answer(args: tuple[Any, ...], _: dict[str, Any]) -> None:
+    current = None if Captured.server_response is None else _of(args[0])
+    if current is None or current.serving is None:
+        return
+    request = current.serving.request
+    if request.status is None or not request.recorded:
+        return  # this is no final answer, or nobody will see it
+    lines = [line.decode("latin-1") for line in getattr(args[0], "_headers_buffer", ())]
+    fields = (line.partition(":") for line in lines if not line.startswith("HTTP/"))
+    request.answered([(name, value.strip()) for name, _, value in fields])
+
+
 PATCHES = {
     "http.server:BaseHTTPRequestHandler.handle_one_request": around(_begin, "http.server"),
     "http.server:BaseHTTPRequestHandler.parse_request": after(_parsed, "http.server"),
     "http.server:BaseHTTPRequestHandler.send_response_only": before(_set_status, "http.server"),
+    "http.server:BaseHTTPRequestHandler.end_headers": before(_answer, "http.server"),
 }
