@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 
 from tests.conftest import ROOT, Runner
 
 DOCKERFILE = ROOT / "examples" / "docker" / "Dockerfile"
 SERVER, CLIENT = 2, 3
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def instructions(name: str) -> list[str]:
@@ -69,3 +72,28 @@ def test_entrypoint_and_command(run: Runner, port: int, receiver: Any) -> None:
             process.wait(15)
     span = receiver.wait_for(1).one(kind=SERVER)
     assert (span.service, span.name) == (env["OTEL_SERVICE_NAME"], "POST /notifications/<customer>")
+
+
+def test_compose_holds_together() -> None:
+    """Each file, host and part that the compose example names is there: no Docker is at hand to say so."""
+    folder = ROOT / "examples" / "compose"
+    compose, collector, grafana = (
+        yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+        for name in ("compose.yaml", "collector.yaml", "grafana-datasources.yaml")
+    )
+    services = compose["services"]
+    for service in services.values():
+        assert set(service.get("depends_on", ())) <= set(services)
+        assert all((folder / mount.partition(":")[0]).is_file() for mount in service.get("volumes", ()))
+        build = service.get("build")
+        assert build is None or (folder / build["context"] / build["dockerfile"]).samefile(DOCKERFILE)
+    programs = [word for name in ("client", "orders", "inventory") for word in services[name]["command"][1:2]]
+    chain = ROOT / "examples" / "callchain"
+    assert all((chain / program.replace(":app", ".py")).is_file() for program in programs), programs
+    pipeline = collector["service"]["pipelines"]["traces"]
+    assert all(set(pipeline[kind]) == set(collector[kind]) for kind in ("receivers", "processors", "exporters"))
+    addresses = [part["endpoint"] for part in collector["exporters"].values()]
+    addresses += [source["url"] for source in grafana["datasources"]] + [compose["x-tracing"][ENDPOINT]]
+    addresses += [value for service in services.values() for value in map(str, service.get("environment", {}).values())]
+    hosts = {match[1] for address in addresses for match in re.finditer(r"(?:^|//)([a-z]+):\d+", address)}
+    assert {"collector", "inventory", "jaeger", "orders", "tempo"} <= hosts <= set(services)
