@@ -101,6 +101,8 @@ def check(case: Case, certificate: Certificate | None, caplog: pytest.LogCapture
     ):
         traced = case.call(server)
         assert trace.get_current_span() is root
+    if case.outcome == "deadline":
+        leave_out_what_came_too_late(plain, traced)
     assert traced == plain
     sure = 1 if case.outcome in BY_CHANCE else None  # how far the handler came is then a matter of chance
     assert server.world.log[:sure] == plain_log[:sure]
@@ -108,6 +110,14 @@ def check(case: Case, certificate: Certificate | None, caplog: pytest.LogCapture
     assert len(spans.wait(3)) == 3
     check_spans(case, root, spans.one(SpanKind.CLIENT), spans.one(SpanKind.SERVER))
     assert set(server.world.current) == {spans.one(SpanKind.SERVER).context.span_id}
+
+
+def leave_out_what_came_too_late(*results: dict[str, Any]) -> None:
+    """On a busy machine the deadline may come before the server's first word."""
+    for fact in ("initial", "messages"):
+        if not all(result.get(fact) for result in results):
+            for result in results:
+                result.pop(fact, None)
 
 
 def check_spans(case: Case, root: Any, client: Any, server: Any) -> None:
