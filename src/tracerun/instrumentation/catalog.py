@@ -16,8 +16,10 @@ class Library:
         minimum: The oldest version that is traced (and tested).
         below: The first version that is not traced any more; empty where none is known.
         instrumentor: The module of this package that patches the library; mostly called as the library is.
-        entries: Where the library is entered, as ``module:Class.method``. Until the first call of one of
-            them nothing but a trampoline stands there; that call loads the instrumentor and the SDK.
+        entries: Where the library is entered, as ``module:Class.method`` or ``module:function``; one that ends in
+            ``?`` is not in all releases. Until the first call of one of them nothing but a trampoline stands there;
+            that call loads the instrumentor and the SDK, and puts the instrumentor's ``PATCHES`` in, whose places may
+            be others.
         opened: Classes made in C whose methods cannot be replaced, as ``module:Class``: at the import a subclass of
             the same name is put in their place, which takes the patches.
         kind: ``client`` or ``server``.
