@@ -4,6 +4,7 @@
 # $ env TRACERUN_EXPORTER=otlp OTEL_EXPORTER_OTLP_ENDPOINT=$SILENT TRACERUN_EXIT_TIMEOUT=1 TRACERUN python PROGRAM
 # says: lost
 # says: sent to
+# says: sent without an answer
 
 import datetime
 import logging

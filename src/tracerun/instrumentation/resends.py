@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
+from tracerun.agent.guard import guarded
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Token
@@ -48,15 +50,23 @@ class Counting:
 
 
 def counting(library: str) -> Callable[[Any], Any]:
-    """A factory of wrappers around a coroutine function that makes all requests of a call; nothing here can fail."""
+    """A factory of wrappers around a coroutine function that makes all requests of a call."""
+    guard = guarded(f"the requests of {library}")
 
     def factory(original: Any) -> Any:
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            requests = Counting(library)
+            requests = None
+            try:
+                requests = Counting(library)
+            except Exception as error:
+                if not guard.swallows(error):
+                    raise
             try:
                 return await original(*args, **kwargs)
             finally:
-                requests.ended(None)
+                if requests is not None:
+                    with guard:
+                        requests.ended(None)
 
         return update_wrapper(wrapper, original)
 
