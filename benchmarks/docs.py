@@ -27,7 +27,8 @@ Bare Python's column is absolute. The others are held against it: `2.0×` is a r
 taken round by round, in which the peers take turns in rotated order, and the median of the rounds. Figures without
 either are medians. CPU is that of the whole process tree, or of all threads; spans go to a receiver on loopback that
 counts and drops them. Instructions hardly depend on what else a machine does; wall times and requests per second mean
-little where the load average at the end of this page is above 1. Goals are tracerun's.
+little where the load average at the end of this page is above 1. Goals are tracerun's;
+an added time is a goal at a time of bare Python's, and grows with that on a slower machine.
 """
 
 

@@ -56,7 +56,8 @@ def _line(results: Results, row: Row, one: Figure) -> Line:
         found = None if peer == BARE and one.form == "growth" else figure(samples, peer, one.metric, form, one.against)
         cells.append("" if found is None else shown(found, form, one.unit))
     own = figure(samples, TRACERUN.name, one.metric, one.form, one.against)
-    met = None if goal is None or own is None else goal.met(own)
+    bare = figure(samples, BARE, one.metric, "value", one.against) if goal is not None and goal.at else None
+    met = None if goal is None or own is None else goal.met(own, bare)
     return Line(one.title, tuple(cells), _goal(goal, one), met, row.group)
 
 
@@ -77,4 +78,7 @@ def number(value: float) -> str:
 
 
 def _goal(goal: Goal | None, one: Figure) -> str:
-    return "" if goal is None else f"{'≥' if goal.at_least else '≤'} {shown(goal.bound, one.form, one.unit)}"
+    if goal is None:
+        return ""
+    at = f" at {shown(goal.at, 'value', one.unit)}" if goal.at else ""
+    return f"{'≥' if goal.at_least else '≤'} {shown(goal.bound, one.form, one.unit)}{at}"
