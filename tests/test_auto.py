@@ -87,6 +87,7 @@ APPLICATIONS = {
 
 @pytest.mark.parametrize("framework", APPLICATIONS)
 @pytest.mark.parametrize("early", [True, False])
+@pytest.mark.slow
 def test_applications(run: Runner, framework: str, early: bool) -> None:
     """An application that was created before it is traced like one that is created after it."""
     create, ask, name = APPLICATIONS[framework]
@@ -97,6 +98,7 @@ def test_applications(run: Runner, framework: str, early: bool) -> None:
 
 
 @pytest.mark.parametrize(("children", "spans"), [(None, 2), ("same", 2), ("all", 2), ("none", 1)])
+@pytest.mark.slow
 def test_children(run: Runner, web: Any, children: str | None, spans: int) -> None:
     """Child processes are traced as the setting says; with none the environment has nothing for them."""
     program = run.program(
@@ -160,6 +162,7 @@ def test_sigterm(run: Runner, web: Any) -> None:
     [["-m", "pdb", "-c", "continue", "-c", "quit"], ["-m", "trace", "--count", "--no-report"], ["-m", "cProfile"]],
     ids=lambda words: words[1],
 )
+@pytest.mark.slow
 def test_under_a_debugger(run: Runner, web: Any, words: list[str]) -> None:
     """A program that a debugger or profiler runs is traced."""
     done = run.plain(PYTHON, *words, run.program(AUTO), web.url)
@@ -186,6 +189,7 @@ def test_in_an_archive(run: Runner, web: Any) -> None:
 
 
 @pytest.mark.parametrize("library", ["gevent", "eventlet"])
+@pytest.mark.slow
 def test_after_monkey_patching(run: Runner, web: Any, library: str) -> None:
     """Behind gevent's or eventlet's patching it still traces; before it is where it belongs."""
     first = "from gevent import monkey\nmonkey.patch_all()\n"

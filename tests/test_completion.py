@@ -71,6 +71,7 @@ def test_what_no_shell_asks(run: Runner, value: str) -> None:
 
 
 @pytest.mark.parametrize(("words", "expected"), WORDS, ids=lambda value: " ".join(value)[:40])
+@pytest.mark.slow
 def test_bash(run: Runner, command: str, words: list[str], expected: list[str]) -> None:
     """Options, their values, one after a comma too; the command; then files."""
     done = run.command("bash", "-c", ASK, "bash", "tracerun", *words, env={"PATH": command})

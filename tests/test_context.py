@@ -316,6 +316,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("how", list(STARTS))
+@pytest.mark.slow
 def test_child_processes(run: Runner, how: str) -> None:
     """A child's spans belong to the span that it was started in, and os.environ is never touched."""
     run.program("from opentelemetry import trace\ntrace.get_tracer('shop').start_span('child').end()\n", "child.py")

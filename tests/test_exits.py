@@ -130,6 +130,7 @@ STOPS += [(signal.SIGHUP, "sleep"), (signal.SIGINT, "join"), (signal.SIGINT, "fi
 
 
 @pytest.mark.parametrize(("number", "wait"), STOPS, ids=[f"{number.name}-{wait}" for number, wait in STOPS])
+@pytest.mark.slow
 def test_stopped_by_a_signal(run: Runner, web: Any, number: int, wait: str) -> None:
     """The process dies by the same signal as plain, wherever it lands, and nothing that has ended is lost."""
     traced = same_end(run, "sys.tracebacklimit = 0\n" + WAITS[wait], web.url, by=number)

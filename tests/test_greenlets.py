@@ -118,6 +118,7 @@ def check_work(done: Any, library: str) -> None:
 
 
 @pytest.mark.parametrize("library", list(WORK))
+@pytest.mark.slow
 def test_greenlets_belong_to_who_spawns_them(run: Runner, library: str) -> None:
     """Each way to start one: early bound, later, subclasses, pools, maps, threads; context variables as plain."""
     done = outcome(run, WORK[library])
@@ -277,6 +278,7 @@ PATCHED = {
 
 
 @pytest.mark.parametrize("library", list(PATCHED))
+@pytest.mark.slow
 def test_patched_threads_and_pools(run: Runner, library: str) -> None:
     """Threads that are greenlets: one belongs to who starts it, a pool's to nobody, its tasks to their callers."""
     done = outcome(

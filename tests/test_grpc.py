@@ -42,6 +42,8 @@ CLIENTS: dict[str, tuple[Callable[..., dict[str, Any]], dict[str, tuple[str, ...
 STATUS = {"ok": "OK", "abort": "NOT_FOUND", "fail": "UNKNOWN", "code": "INTERNAL", "cancel": "CANCELLED"}
 STATUS |= {"deadline": "DEADLINE_EXCEEDED", "half": "CANCELLED"}
 BY_CHANCE = ("cancel", "deadline", "half")
+# These stand for all in make test-fast.
+QUICK = ("ok", "abort", "cancel")
 
 
 def every_case() -> Iterator[Case]:
@@ -60,13 +62,13 @@ def hangs_plain(case: Case) -> bool:
 
 
 def named(some: Iterable[Case]) -> pytest.MarkDecorator:
-    """A test for each; only the first way of making a call is for the impatient."""
+    """A test for each; only the first way of making a call, and some of its outcomes, are for the impatient."""
     first = {client: {kind: kinds[0] for kind, kinds in ways.items()} for client, (_, ways) in CLIENTS.items()}
     each = [
         pytest.param(
             case,
             id=f"{case.client} to {case.style}: {' '.join(case[2:])}",
-            marks=() if case.way == first[case.client][case.kind] else pytest.mark.slow,
+            marks=() if case.way == first[case.client][case.kind] and case.outcome in QUICK else pytest.mark.slow,
         )
         for case in some
     ]

@@ -113,6 +113,7 @@ EVERY_WAY = [
 @pytest.mark.usefixtures("answers_are_wanted")
 @pytest.mark.parametrize(("call", "kind", "way", "outcome"), EVERY_WAY)
 @pytest.mark.parametrize("style", ["threads", "asyncio"])
+@pytest.mark.slow
 def test_metadata_of_the_answer(call: Any, kind: str, way: str, outcome: str, style: str) -> None:
     """What comes before and after the messages, where named; asyncio's server does not show what goes before."""
     with tracing(*GRPC) as spans, serving(style) as server:

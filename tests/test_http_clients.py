@@ -385,6 +385,7 @@ def test_how_often_a_challenged_one_was_sent(run: Runner, library: str) -> None:
 
 
 @pytest.mark.parametrize("library", RESENDING)
+@pytest.mark.slow
 def test_how_often_it_was_sent(run: Runner, web: Any, library: str) -> None:
     """Where a library follows redirects by itself, each request says how many went before it."""
     assert redirected_twice(run, PYTHON, library, f"{web.url}/302/x") == [None, 1] * 2

@@ -138,6 +138,7 @@ def test_disabled_by_what(
         ({"pyproject.toml": "[project]\nname = 'x'\n"}, "pip --python {python} install {redis}"),
     ],
 )
+@pytest.mark.slow
 def test_the_line_that_installs(run: Runner, bare: str, files: dict[str, str], line: str) -> None:
     """By what keeps the project, from any folder of it, where the environment is the project's own."""
     for name, text in files.items():
@@ -202,6 +203,7 @@ def test_releases_that_do_not_fit(run: Runner, bare: str, versions: dict[str, st
 
 
 @pytest.mark.parametrize("version", ["2.7", "3.6", "3.8", "3.9"])
+@pytest.mark.slow
 def test_a_python_that_is_too_old(run: Runner, version: str) -> None:
     """It is asked for its packages, and nothing is said to be traced there."""
     python = interpreter(version)

@@ -337,6 +337,7 @@ def test_read_to_the_end(server: str, spans: Spans, library: str) -> None:
     assert spans.one(SpanKind.CLIENT).status.status_code is StatusCode.UNSET
 
 
+@pytest.mark.slow
 def test_closed_early(server: str, spans: Spans, library: str) -> None:
     """Closing is the end, once."""
     reader = READERS[library](server, "/")
