@@ -86,8 +86,8 @@ def attributes_of(environ: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-class Steps:
-    """The body of a request that is not recorded: each step and the close run in the request's context."""
+class Body:
+    """The application's body: each step and the close run in the request's context; its end ends the span."""
 
     __slots__ = ("_body", "_context", "_iterator", "_request")
 
@@ -98,36 +98,8 @@ class Steps:
         self._iterator: Iterator[bytes] | None = None
         self._request = request
 
-    def __iter__(self) -> Steps:
+    def __iter__(self) -> Body:
         return self
-
-    def __next__(self) -> bytes:
-        token = attach(self._context)
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._body)
-            part = next(self._iterator)
-            self._context = get_current()
-            return part
-        finally:
-            reset(token)
-
-    def close(self) -> None:
-        """PEP 3333: called by the server when the request is over, however it ended."""
-        token = attach(self._context)
-        try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
-        finally:
-            self._request.end()
-            reset(token)
-
-
-class Body(Steps):
-    """The body of one that is: what fails is noted, and the end ends the span."""
-
-    __slots__ = ()
 
     def __next__(self) -> bytes:
         token = attach(self._context)
@@ -151,7 +123,7 @@ class Body(Steps):
             reset(token)
 
     def close(self) -> None:
-        """The same."""
+        """PEP 3333: called by the server when the request is over, however it ended."""
         token = attach(self._context)
         try:
             close = getattr(self._body, "close", None)
@@ -161,31 +133,25 @@ class Body(Steps):
             self._request.record(error)
             raise
         finally:
-            with _GUARD:
-                self._request.end()
             reset(token)
+            if not self._request.ended:
+                with _GUARD:
+                    self._request.end()
 
     def __del__(self) -> None:
         # Neither exhausted nor closed: test clients do that.
-        with _GUARD:
-            self._request.end()
+        if not self._request.ended:
+            with _GUARD:
+                self._request.end()
 
 
-class _Sized(Steps):
+class SizedBody(Body):
     """A body with a length: wsgiref and others make a Content-Length of a body of one block."""
 
     __slots__ = ()
 
     def __len__(self) -> int:
         return len(self._body)
-
-
-class _SizedBody(Body, _Sized):
-    __slots__ = ()
-
-
-# By whether the request is recorded, and the body has a length.
-_BODIES = {(False, False): Steps, (False, True): _Sized, (True, False): Body, (True, True): _SizedBody}
 
 
 def run(application: Callable[..., Any], environ: dict[str, Any], start_response: Any, tracer: Tracer) -> Any:
@@ -240,7 +206,7 @@ def run_in(request: ServerRequest, application: Callable[..., Any], environ: dic
         reset(token)
     try:
         if type(body) not in _WHOLE and not _is_file(body, environ):
-            return _BODIES[request.recorded, hasattr(body, "__len__")](body, request)
+            return (SizedBody if hasattr(body, "__len__") else Body)(body, request)
         request.end()
     except Exception as error:
         if not _GUARD.swallows(error):
