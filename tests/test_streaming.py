@@ -110,8 +110,14 @@ class AsyncReader(Reader):
 
     def __init__(self, address: str, path: str, method: str = "GET") -> None:
         self.loop = asyncio.new_event_loop()
-        LEFT.append(self.loop.close)
+        LEFT.append(self.close_the_loop)
         super().__init__(address, path, method)
+
+    def close_the_loop(self) -> None:
+        # What a library closed last is closed by a callback, which a loop that is closed never calls.
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
 
     def open(self, address: str, path: str, method: str) -> None:
         self.loop.run_until_complete(self.start(f"http://{address}{path}", method))
