@@ -56,8 +56,8 @@ def _line(results: Results, row: Row, one: Figure) -> Line:
         found = None if peer == BARE and one.form == "growth" else figure(samples, peer, one.metric, form, one.against)
         cells.append("" if found is None else shown(found, form, one.unit))
     own = figure(samples, TRACERUN.name, one.metric, one.form, one.against)
-    bare = figure(samples, BARE, one.metric, "value", one.against) if goal is not None and goal.at else None
-    met = None if goal is None or own is None else goal.met(own, bare)
+    other = figure(samples, goal.beside, one.metric, "value", one.against) if goal is not None and goal.at else None
+    met = None if goal is None or own is None else goal.met(own, other)
     return Line(one.title, tuple(cells), _goal(goal, one), met, row.group)
 
 

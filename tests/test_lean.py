@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -206,6 +208,28 @@ def test_what_is_sampled(sampler: str) -> None:
             contexts.append((span.get_span_context(), span.is_recording(), type(span) is lean.LeanSpan))
         assert contexts[0][:2] == contexts[1][:2]
         assert contexts[1][2] is contexts[1][1]
+
+
+def test_the_ids_of_what_is_not_sampled() -> None:
+    """Nobody draws them until somebody asks, and then they are the same for all who ask, on any thread."""
+    tracer = made(Kept(), sampler="always_off")
+    for _ in range(20):
+        tracer.start_span("GET")
+    span = tracer.start_span("GET")
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> Any:
+        together.wait(20)
+        return span.get_span_context()
+
+    with ThreadPoolExecutor(8) as pool:
+        own, *others = pool.map(ask, range(8))
+    assert own.is_valid
+    assert all(other is own for other in others)
+    assert own.span_id <= 2 * 8, "ids were drawn for the twenty that nobody has asked"
+    child = tracer.start_span("GET", set_span_in_context(span)).get_span_context()
+    assert (child.trace_id, child.span_id == own.span_id) == (own.trace_id, False)
+    assert repr(span) == f"NonRecordingSpan({own!r})"
 
 
 def test_what_speaks_against_it() -> None:

@@ -40,7 +40,7 @@ WRONG = [
     ("TRACERUN_EXCLUDE_URL", "http://shop.example/health", "/health", "ignored"),
     ("TRACERUN_ROOT_SPAN", "maybe", "true, false", "using false"),
     ("TRACERUN_CHILDREN", "some", "same, all, none", "using same"),
-    ("TRACERUN_EXIT_TIMEOUT", "soon", "a number from 0", "using 2.0"),
+    ("TRACERUN_EXIT_TIMEOUT", "soon", "a number from 0", "using 1.8"),
     ("TRACERUN_STRICT", "maybe", "true, false", "using false"),
     ("TRACERUN_ENABLED", "maybe", "true, false", "using true"),
     ("OTEL_SDK_DISABLED", "maybe", "true, false", "using false"),

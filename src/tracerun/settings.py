@@ -165,9 +165,10 @@ class Settings:
         "TRACERUN_CHILDREN", parse.choice(*CHILDREN), "same", flag="--children", metavar="|".join(CHILDREN),
         help="Which child processes are traced. [same]",
     )  # fmt: skip
+    # Not two: a program that ends beside a receiver that hangs is to take no more than that longer, all in all.
     exit_timeout = Setting[float](
-        "TRACERUN_EXIT_TIMEOUT", parse.seconds, 2.0, flag="--exit-timeout", metavar="SECONDS",
-        help="Budget for all flushing at exit. [2]",
+        "TRACERUN_EXIT_TIMEOUT", parse.seconds, 1.8, flag="--exit-timeout", metavar="SECONDS",
+        help="Budget for all flushing at exit. [1.8]",
     )  # fmt: skip
     report = Setting["bool | str"](
         "TRACERUN_REPORT", parse.report, False, flag="--report", help="Say what was traced. [variable: or FILE]"

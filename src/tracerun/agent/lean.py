@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import Link
+    from opentelemetry.trace import Link, TraceState
 
     from tracerun.agent.provider import OurProvider
     from tracerun.export.pipeline import Pipeline
@@ -58,6 +58,9 @@ LIMITS = (
 )
 # Asks for metrics of the SDK's own spans.
 METRICS = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
+# The part of a trace id that a share of them is told by, and what lies above all of it.
+LOW_HALF = TraceIdRatioBased.TRACE_ID_LIMIT
+ALL = LOW_HALF + 1
 _NOTHING: tuple[Any, ...] = ()
 _new = object.__new__
 
@@ -65,13 +68,13 @@ _new = object.__new__
 class _OnDemand:
     """An attribute of the SDK's span that is made when somebody first asks for it, once."""
 
-    def __init__(self, make: Callable[[LeanSpan], Any]) -> None:
+    def __init__(self, make: Callable[[Any], Any]) -> None:
         self._make = make
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, span: LeanSpan | None, owner: type) -> Any:
+    def __get__(self, span: Any, owner: type) -> Any:
         if span is None:
             return self
         return vars(span).setdefault(self._name, self._make(span))
@@ -190,11 +193,35 @@ class LeanSpan(Span):
         )
 
 
+class UnsampledSpan(NonRecordingSpan):
+    """A span that is not sampled, whose ids nobody may ask for: they are drawn when somebody does."""
+
+    # The API's takes a context. Calling the class is quicker with object's own than with any of Python's.
+    __init__ = object.__init__
+
+    _tracer: LeanTracer
+    _trace_id = 0
+    _trace_state = NO_STATE
+    _context = _OnDemand(lambda span: span._drawn())
+
+    def _drawn(self) -> SpanContext:
+        ids = self._tracer.id_generator
+        trace_id = self._trace_id or ids.generate_trace_id()
+        return valid_context(trace_id, ids.generate_span_id(), False, NOT_SAMPLED, self._trace_state)
+
+
 class Lean:
-    """Where lean spans go, and how it is decided which are made; set while there are any."""
+    """Where lean spans go, and how it is decided which are made; set while there are any.
+
+    Attributes:
+        pipeline: Takes the spans.
+        bound: Gives, by a span's parent, below which trace id it is sampled: 0 for never.
+        counts: Whether it is counted how many spans begin, and how many of them are sampled.
+    """
 
     pipeline: Pipeline | None = None
-    decide: Callable[[SpanContext | None, int], bool]
+    bound: Callable[[SpanContext | None], int]
+    counts = False
 
 
 class LeanTracer(SwitchableTracer):
@@ -225,10 +252,15 @@ class LeanTracer(SwitchableTracer):
         if parent is not None and parent.is_valid:
             trace_id, state = parent.trace_id, parent.trace_state
         else:
-            parent, trace_id, state = None, self.id_generator.generate_trace_id(), NO_STATE
+            parent, trace_id, state = None, 0, NO_STATE
+        bound = Lean.bound(parent)
+        if bound and not trace_id:
+            trace_id = self.id_generator.generate_trace_id()
+        if not bound or trace_id & LOW_HALF >= bound:
+            return self._unsampled(trace_id, state)
         span_id = self.id_generator.generate_span_id()
-        if not Lean.decide(parent, trace_id):
-            return NonRecordingSpan(valid_context(trace_id, span_id, False, NOT_SAMPLED, state))
+        if Lean.counts:
+            Lean.pipeline.sampled += 1
         if Lean.pipeline.own is not None:
             Lean.pipeline.own.add(span_id)
         span = _new(LeanSpan)
@@ -236,6 +268,15 @@ class LeanTracer(SwitchableTracer):
         span._context = valid_context(trace_id, span_id, False, SAMPLED, state)
         span._attributes = self._plain(attributes)
         span._start_time = time_ns() if start_time is None else start_time
+        return span
+
+    def _unsampled(self, trace_id: int, state: TraceState) -> UnsampledSpan:
+        span: UnsampledSpan = UnsampledSpan()
+        span._tracer = self
+        if trace_id:
+            span._trace_id, span._trace_state = trace_id, state
+        if Lean.counts:
+            span.get_span_context()  # by their ids all spans are counted
         return span
 
     def _plain(self, attributes: Any) -> Any:
@@ -272,23 +313,12 @@ def install(provider: OurProvider, pipeline: Pipeline, settings: Settings) -> No
     """
     if any(name in settings.values for name in LIMITS) or METRICS in environment():
         return
-    decide = _decision(settings)
-    if decide is None:
+    bound = _bound(settings)
+    if bound is None:
         return
-    Lean.pipeline, Lean.decide = pipeline, _counted(decide, pipeline) if settings.report else decide
+    Lean.pipeline, Lean.bound, Lean.counts = pipeline, bound, bool(settings.report)
     provider.kind_of_tracer = _kind_of_tracer
     provider.on_processor = _stop
-
-
-def _counted(decide: Callable[[SpanContext | None, int], bool], pipeline: Pipeline) -> Any:
-    """The same; what is sampled is counted, for the report."""
-
-    def counted(parent: SpanContext | None, trace_id: int) -> bool:
-        sampled = decide(parent, trace_id)
-        pipeline.sampled += sampled
-        return sampled
-
-    return counted
 
 
 def _stop() -> None:
@@ -300,19 +330,18 @@ def _kind_of_tracer(scope: str) -> type[SwitchableTracer]:
     return LeanTracer if scope.startswith("tracerun.") else SwitchableTracer
 
 
-def _decision(settings: Settings) -> Callable[[SpanContext | None, int], bool] | None:
+def _bound(settings: Settings) -> Callable[[SpanContext | None], int] | None:
     """What the standard samplers decide, all by the same rule; none for another sampler."""
     name, _, argument = settings.sampler.partition(":")
     root, by_parent = name.removeprefix("parentbased_"), name.startswith("parentbased_")
     if name not in SAMPLERS:
         return None
     share = {"always_on": 1.0, "always_off": 0.0}.get(root)
-    bound = TraceIdRatioBased(float(argument or settings.sampler_argument or 1.0) if share is None else share).bound
-    limit = TraceIdRatioBased.TRACE_ID_LIMIT
+    own = TraceIdRatioBased(float(argument or settings.sampler_argument or 1.0) if share is None else share).bound
 
-    def decide(parent: SpanContext | None, trace_id: int) -> bool:
+    def bound(parent: SpanContext | None) -> int:
         if parent is not None and by_parent:
-            return bool(parent.trace_flags & SAMPLED)
-        return trace_id & limit < bound
+            return ALL if parent.trace_flags & SAMPLED else 0
+        return own
 
-    return decide
+    return bound

@@ -6,6 +6,7 @@ import os
 import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 # The key that opentelemetry-instrumentation sets beside the API's own, for packages of before 1.12.
 _SUPPRESS_PLAIN = "suppress_instrumentation"
+# A member of an enumeration is looked up anew each time, which takes longer than three such constants.
+CLIENT, SERVER = SpanKind.CLIENT, SpanKind.SERVER
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.45.0"
 
 
@@ -86,24 +89,21 @@ def excluded(context: Context) -> Context:
     return Context({**context, _SPAN_KEY: NonRecordingSpan(unsampled), EXCLUDED_KEY: True})
 
 
-class Later(Mapping[str, Any]):
+class Later(partial[dict[str, Any]], Mapping[str, Any]):
     """Attributes that are made when somebody looks at them: after the sampler has let the span pass.
 
     Samplers that ask for attributes get them; those of the SDK decide without, so an unsampled request costs none.
+    The function that makes them and its arguments are kept by a ``partial``, which is made in half the time of a
+    class of Python's own.
     """
 
-    __slots__ = ("_arguments", "_made", "_make")
-
-    def __init__(self, make: Callable[..., dict[str, Any]], *arguments: Any) -> None:
-        self._make = make
-        self._arguments = arguments
-        self._made: dict[str, Any] | None = None
+    _made: dict[str, Any] | None = None
 
     def copy(self) -> dict[str, Any]:
         """The attributes."""
         made = self._made
         if made is None:
-            made = self._made = self._make(*self._arguments)
+            made = self._made = self()
         return made
 
     def __getitem__(self, name: str) -> Any:
@@ -214,7 +214,7 @@ def start_client(
     """
     if parent is None:
         parent = get_current()
-    span = tracer.start_span(name, parent, SpanKind.CLIENT, attributes)
+    span = tracer.start_span(name, parent, CLIENT, attributes)
     values = dict(parent)
     values[_SPAN_KEY] = span
     # What the library calls underneath (requests over urllib3) is this same request.

@@ -9,12 +9,13 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.context import (
+    SERVER,
     ClientSpan,
     Later,
     client_suppressed,
@@ -213,7 +214,7 @@ def split_host(authority: str, scheme: str) -> tuple[str, int | None]:
 
 _ENDED = Context()
 # A context lets nobody put anything in; this is one that nobody has seen yet.
-_put = dict.__setitem__
+_put = dict.update
 
 
 class ServerRequest:
@@ -228,8 +229,14 @@ class ServerRequest:
         target: Method and path, by which an adapter's inner request is known to be this one.
         describe: Describes the span in place of HTTP's rules (RPC over HTTP), and gives whether it has.
         ended: Whether the span has ended.
+
+    Made by ``start_http_server`` alone, and without an ``__init__``, which would take as long as all that it sets.
     """
 
+    span: Span
+    context: Context
+    recorded: bool
+    _method: str
     # What nothing is known of yet; each request sets only what it has.
     route = ""
     status: int | None = None
@@ -239,15 +246,6 @@ class ServerRequest:
     target: tuple[str, str] | None = None
     describe: Callable[[ServerRequest], bool] | None = None
     ended = False
-
-    def __init__(self, span: Span, context: Context, method: str) -> None:
-        self.span = span
-        self.recorded = span.is_recording()
-        # Beside the span the request itself, for those below that have neither environ nor scope at hand.
-        _put(context, _SPAN_KEY, span)
-        _put(context, REQUEST_KEY, self)
-        self.context = context
-        self._method = method
 
     def record(self, error: BaseException) -> None:
         """Keeps the exception that made the application fail, once."""
@@ -344,15 +342,21 @@ def start_http_server(
         None where nothing is to be traced.
     """
     around = get_current()
-    if around and (suppressed(around) or is_traced(SpanKind.SERVER, around)):
+    if around and (suppressed(around) or is_traced(SERVER, around)):
         return None
     parent = extract(carrier, getter)
     name = span_name(method)
     described = Later(_incoming, method, carrier, getter, attributes)
     if Exclusion.on and excludes_incoming(described):
         parent = excluded(parent)
-    span = tracer.start_span(name, parent, SpanKind.SERVER, described)
-    return ServerRequest(span, parent, name)
+    request = ServerRequest()
+    request.span = span = tracer.start_span(name, parent, SERVER, described)
+    request.recorded = span.is_recording()
+    request._method = name
+    # Beside the span the request itself, for those below that have neither environ nor scope at hand.
+    _put(parent, {_SPAN_KEY: span, REQUEST_KEY: request})
+    request.context = parent
+    return request
 
 
 def _incoming(method: str, carrier: Any, getter: HeaderGetter, attributes: Any) -> dict[str, Any]:

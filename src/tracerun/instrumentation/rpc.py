@@ -23,12 +23,12 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import excluded, get_current, suppressed, type_name
+from tracerun.instrumentation.context import CLIENT, excluded, get_current, suppressed, type_name
 from tracerun.instrumentation.exclusion import Exclusion, excludes_call
 from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.http import split_host
@@ -257,10 +257,10 @@ def start_client_call(
         system: As ``rpc.system.name`` has it.
     """
     parent = get_current()
-    if parent and (suppressed(parent) or is_traced(SpanKind.CLIENT, parent, "grpc")):
+    if parent and (suppressed(parent) or is_traced(CLIENT, parent, "grpc")):
         return None
     name, attributes = _client_start(method, target, system)
     if Exclusion.on and excludes_call(name):
         parent = excluded(parent)
-    span = tracer.start_span(name, parent, SpanKind.CLIENT, attributes)
+    span = tracer.start_span(name, parent, CLIENT, attributes)
     return ClientCall(span, Context({**parent, _SPAN_KEY: span}), target)

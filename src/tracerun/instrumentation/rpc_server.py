@@ -11,13 +11,13 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import attach, excluded, get_current, record_exception, reset
+from tracerun.instrumentation.context import SERVER, attach, excluded, get_current, record_exception, reset
 from tracerun.instrumentation.exclusion import Exclusion, excludes_call
 from tracerun.instrumentation.headers import Captured
 from tracerun.instrumentation.propagation import extract
@@ -119,7 +119,7 @@ class ServerCall:
     def start(self) -> None:
         """Makes the span; it begins with the call's arrival, so time in the server's queue is part of it."""
         name, attributes = _server_start(self.method)
-        span = self._tracer.start_span(name, self.parent, SpanKind.SERVER, attributes, start_time=self._arrived)
+        span = self._tracer.start_span(name, self.parent, SERVER, attributes, start_time=self._arrived)
         self.span, self.recorded, self.context = span, span.is_recording(), Context({**self.parent, _SPAN_KEY: span})
         if self._metadata is not None:
             capture(span, Captured.server_request, captured.RPC_REQUEST, self._metadata)

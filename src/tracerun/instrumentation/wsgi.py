@@ -29,6 +29,7 @@ from tracerun.instrumentation.propagation import HeaderGetter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
 
@@ -91,12 +92,11 @@ class Body:
 
     __slots__ = ("_body", "_context", "_iterator", "_request")
 
-    def __init__(self, body: Any, request: ServerRequest) -> None:
-        self._body = body
-        # As the last step left it: a span that the body holds open across a yield stays the current one in it.
-        self._context = request.context
-        self._iterator: Iterator[bytes] | None = None
-        self._request = request
+    _body: Any
+    # As the last step left it: a span that the body holds open across a yield stays the current one in it.
+    _context: Context
+    _iterator: Iterator[bytes] | None
+    _request: ServerRequest
 
     def __iter__(self) -> Body:
         return self
@@ -206,12 +206,22 @@ def run_in(request: ServerRequest, application: Callable[..., Any], environ: dic
         reset(token)
     try:
         if type(body) not in _WHOLE and not _is_file(body, environ):
-            return (SizedBody if hasattr(body, "__len__") else Body)(body, request)
+            return _stepped(body, request)
         request.end()
     except Exception as error:
         if not _GUARD.swallows(error):
             raise
     return body
+
+
+def _stepped(body: Any, request: ServerRequest) -> Body:
+    """A body around the application's; without an ``__init__``, which would take as long as all that it sets."""
+    made = SizedBody() if hasattr(body, "__len__") else Body()
+    made._body = body
+    made._context = request.context
+    made._iterator = None
+    made._request = request
+    return made
 
 
 def _watched(start: Any, request: ServerRequest) -> Any:
