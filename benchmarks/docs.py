@@ -28,7 +28,7 @@ taken round by round, in which the peers take turns in rotated order, and the me
 either are medians. CPU is that of the whole process tree, or of all threads; spans go to a receiver on loopback that
 counts and drops them. Instructions hardly depend on what else a machine does; wall times and requests per second mean
 little where the load average at the end of this page is above 1. Goals are tracerun's;
-a time is a goal at one of bare Python's, the encoder's at one of the official encoder's, and grows with that on a slower
+a time is a goal at one of bare Python's, the encoder's at one of the official encoder's, and grows with it on a slower
 machine.
 """
 
