@@ -377,6 +377,73 @@ def test_a_span_held_open_in_a_body_keeps_its_children(run: Runner, web: Any) ->
     assert held.parent_id == done.spans.one(kind=SERVER).span_id
 
 
+FLASK_ENDS = """
+import sys, flask, requests
+from werkzeug.test import create_environ
+from werkzeug.wsgi import ClosingIterator
+
+URL, PARENT = sys.argv[1:]
+app = flask.Flask("a")
+
+def ask():
+    requests.get(URL)
+
+class Own(flask.Response):
+    def iter_encoded(self):
+        ask()
+        return super().iter_encoded()
+
+@app.get("/<how>")
+def answer(how):
+    if how == "own class":
+        return Own("text")
+    if how == "stream":
+        return flask.Response((ask() or part for part in ["text"]))
+    response = flask.make_response("text")
+    if how == "callback":
+        response.call_on_close(ask)
+    if how == "late callback":
+        flask.g.response = response
+    return response
+
+@app.teardown_request
+def tear_down(_):
+    if "response" in flask.g:
+        flask.g.response.call_on_close(ask)
+
+def middleware(environ, start_response, inner=app.wsgi_app):
+    body = inner(environ, start_response)
+    how = environ["PATH_INFO"]
+    if how == "/generator":
+        return (ask() or part for part in body)
+    return ClosingIterator(body, ask) if how == "/closing" else body
+
+app.wsgi_app = middleware
+for how in ("plain", "own class", "stream", "callback", "late callback", "generator", "closing"):
+    body = app(create_environ("/" + how, headers={"traceparent": PARENT}), lambda *_: None)
+    print(how, b"".join(body), type(body).__name__ if how == "plain" else "")
+    body.close()
+"""
+
+
+@pytest.mark.parametrize("sampled", ["01", "00"])
+def test_flasks_bodies_run_in_their_requests(run: Runner, web: Any, sampled: str) -> None:
+    """Whatever the program does while its answer is sent is the request's; an answer that is all there is untouched."""
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    command = (PYTHON, run.program(FLASK_ENDS), web.url, f"00-{trace_id}-b7ad6b7169203331-{sampled}")
+    plain = run.plain(*command)
+    assert plain.out.startswith("plain b'text' ClosingIterator\n")
+    web.seen.clear()
+    done = run.traced(*command)
+    assert (done.out, done.theirs) == (plain.out, ""), done
+    sent = [headers["traceparent"].split("-") for headers in web.seen]
+    assert [(parts[1], parts[3]) for parts in sent] == [(trace_id, sampled)] * 6
+    servers = [span for span in done.spans if span.kind == SERVER]
+    callers = sorted(span.parent_id for span in done.spans if span.kind == CLIENT)
+    assert len(servers) == (7 if sampled == "01" else 0)
+    assert callers == sorted(span.span_id for span in servers if span.attributes["url.path"] != "/plain")
+
+
 def test_files_are_left_to_the_server(run: Runner) -> None:
     """A body made by the server's ``wsgi.file_wrapper`` reaches the server as it is, so that it can use sendfile."""
     program = run.program(

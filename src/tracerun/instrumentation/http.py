@@ -226,6 +226,7 @@ class ServerRequest:
         recorded: Whether anything that is found out about the request goes anywhere.
         route: The route's template, set by the framework's instrumentor; empty where none is known.
         handled: The exception that the framework answers for the program, which gets no further.
+        answer: Tells the body of the framework's answer, where nothing of the program's runs while it is sent.
         target: Method and path, by which an adapter's inner request is known to be this one.
         describe: Describes the span in place of HTTP's rules (RPC over HTTP), and gives whether it has.
         ended: Whether the span has ended.
@@ -243,6 +244,7 @@ class ServerRequest:
     error: BaseException | None = None
     handled: BaseException | None = None
     body_end: int | None = None
+    answer: Callable[[Any], bool] | None = None
     target: tuple[str, str] | None = None
     describe: Callable[[ServerRequest], bool] | None = None
     ended = False

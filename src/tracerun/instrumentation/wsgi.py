@@ -52,7 +52,7 @@ def _w3c(environ: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
 _GETTER = HeaderGetter(_header, _headers, _w3c)
 _GUARD = guarded("a WSGI request")
 # A body that is all there: servers look at its type and length, and no code of the program follows.
-_WHOLE = (list, tuple)
+WHOLE = (list, tuple)
 
 
 def path_of(environ: dict[str, Any]) -> str:
@@ -205,7 +205,7 @@ def run_in(request: ServerRequest, application: Callable[..., Any], environ: dic
     finally:
         reset(token)
     try:
-        if type(body) not in _WHOLE and not _is_file(body, environ):
+        if not _is_whole(body, environ, request):
             return _stepped(body, request)
         request.end()
     except Exception as error:
@@ -237,6 +237,14 @@ def _watched(start: Any, request: ServerRequest) -> Any:
         return start(status, *args, **kwargs)
 
     return start_response
+
+
+def _is_whole(body: Any, environ: dict[str, Any], request: ServerRequest) -> bool:
+    """Whether nothing of the program's runs while a body is sent."""
+    if type(body) in WHOLE:
+        return True
+    answer, request.answer = request.answer, None
+    return (answer is not None and answer(body)) or _is_file(body, environ)
 
 
 def _is_file(body: Any, environ: dict[str, Any]) -> bool:
