@@ -58,12 +58,15 @@ class Processor(SpanProcessor):
         context, own = span.context, self._pipeline.own
         if context is None or not context.trace_flags & SAMPLED:
             return
-        with _GUARD:  # the program's own spans end here too, outside of any wrapper of ours
+        try:  # the program's own spans end here too, outside of any wrapper of ours
             if own is not None:
                 if context.span_id not in own:
                     return
                 own.discard(context.span_id)
             self._pipeline.add(span)
+        except Exception as error:
+            if not _GUARD.swallows(error):
+                raise
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Sends all that waits; whether that went within the timeout."""

@@ -42,8 +42,9 @@ _EVENT_TIME = 0x09
 _LINK_HEAD = struct.Struct("<H16sH8sBI")
 _LINK_FLAGS = 0x35
 
-# Status.code = 3, by code.
+# Status.code = 3, by code; and Span.status = 15 of that alone.
 _STATUS_CODES = (b"", b"\x18\x01", b"\x18\x02")
+_STATUSES = (b"\x7a\x00", b"\x7a\x02\x18\x01", b"\x7a\x02\x18\x02")
 
 _DOUBLE = struct.Struct("<d")
 
@@ -121,7 +122,7 @@ def encode_span(span: ReadableSpan) -> bytes:
         links,
         dropped_links,
     ) = otlp.fields(span)
-    parts = [_head(context, parent, kind, start, end), _string(b"\x2a", name)]
+    parts = [_head(context, parent, kind, start, end), (type(name) is str and _names.get(name)) or _name(name)]
     if parent is not None:
         parts.append(b"\x22\x08" + parent.span_id.to_bytes(8, "big"))
     if context.trace_state:
@@ -138,6 +139,19 @@ def encode_span(span: ReadableSpan) -> bytes:
     return b"".join(parts)
 
 
+def _name(name: str) -> bytes:
+    """``Span.name`` = 5. Names are few, by specification; where they are not, it starts afresh."""
+    field = _string(b"\x2a", name)
+    if type(name) is str and len(field) <= _KEY_LENGTH_LIMIT:
+        if len(_names) >= _KEYS_LIMIT:
+            _names.clear()
+        _names[name] = field
+    return field
+
+
+_names: dict[str, bytes] = {}
+
+
 def _head(
     context: SpanContext, parent: SpanContext | None, kind: SpanKind, start: int | None, end: int | None
 ) -> bytes:
@@ -152,9 +166,8 @@ def _head(
 
 def _status(status: Status) -> bytes:
     """``Span.status`` = 15: ``Status.code`` = 3 and ``Status.message`` = 2."""
-    code = _STATUS_CODES[status.status_code._value_]
-    message = status.description
-    return _block(b"\x7a", _string(b"\x12", message) + code) if message else _block(b"\x7a", code)
+    code, message = status.status_code._value_, status.description
+    return _block(b"\x7a", _string(b"\x12", message) + _STATUS_CODES[code]) if message else _STATUSES[code]
 
 
 def _event(event: Event) -> bytes:
@@ -185,12 +198,12 @@ class _Attributes:
     __slots__ = ("_strings", "_values")
 
     def __init__(self, tag: bytes) -> None:
-        self._strings = _Keys(tag, b"\x0a")
-        self._values = _Keys(tag, b"")
+        self._strings = _Prefixes(tag, b"\x0a")
+        self._values = _Prefixes(tag, b"")
 
     def extend(self, parts: list[bytes], attributes: Mapping[str, Any]) -> None:
         """Add each attribute to the parts of a message; one that cannot be encoded is left out."""
-        strings, values, append = self._strings, self._values, parts.append
+        strings, values, numbers, append = self._strings, self._values, _NUMBERS, parts.append
         for key, value in attributes.items():
             # type(), not isinstance(): a subclass may have its own encode() or arithmetic.
             if type(value) is str:
@@ -198,19 +211,35 @@ class _Attributes:
                     data = value.encode()
                 except UnicodeEncodeError:
                     data = otlp.valid_text(value).encode()
-                append(strings[key][len(data)])
-            elif type(value) is int and otlp.INT64_MIN <= value <= otlp.INT64_MAX:
-                data = b"\x18" + _VARINT[value & otlp.UINT64_MAX]
-                append(values[key][len(data)])
+                prefixes = strings
             else:
-                simple = otlp.simple_or_omitted(value)
-                if isinstance(simple, otlp.Unencodable):
-                    continue
-                data = _any_value(simple)
-                append(values[key][len(data)])
+                known = numbers.get(value) if type(value) is int else None
+                if known is None:
+                    known = _value(value)
+                    if known is None:
+                        continue
+                data, prefixes = known, values
+            try:
+                append(prefixes.known[key][len(data)])
+            except KeyError:
+                append(prefixes.make(key, len(data)))
             append(data)
 
 
+def _value(value: object) -> bytes | None:
+    """The body of an ``AnyValue`` message; none where there is nothing to make of a value."""
+    simple = otlp.simple_or_omitted(value)
+    if isinstance(simple, otlp.Unencodable):
+        return None
+    data = _any_value(simple)
+    if type(value) is int and 0 <= value <= _NUMBERS_LIMIT:
+        _NUMBERS[value] = data
+    return data
+
+
+# Statuses, ports and counts, as they stand in an ``AnyValue``.
+_NUMBERS: dict[int, bytes] = {}
+_NUMBERS_LIMIT = 0xFFFF
 # What is remembered, for each field of attributes: a program has some dozens of keys. Full, it starts afresh.
 _KEYS_LIMIT = 256
 _KEY_LENGTH_LIMIT = 256
@@ -218,47 +247,35 @@ _VALUE_LENGTH_LIMIT = 128
 _VARINTS_LIMIT = 2048
 
 
-class _Keys(dict[str, "_Prefixes"]):
-    """For each key, what stands before its values.
+class _Prefixes:
+    """What stands before the values of attributes: ``KeyValue.key`` = 1, and ``value`` = 2 up to the value itself.
 
     Args:
         tag: The tag of the ``KeyValue`` field.
         kind: The tag of the value in ``AnyValue`` where the values to come are its bytes; b"" where the values to come
             are whole ``AnyValue`` messages.
+
+    Attributes:
+        known: By key, and then by the value's length in bytes. Plain dicts: they are looked into for each attribute.
     """
 
-    __slots__ = ("_kind", "_tag")
+    __slots__ = ("_kind", "_tag", "known")
 
     def __init__(self, tag: bytes, kind: bytes) -> None:
         self._tag = tag
         self._kind = kind
+        self.known: dict[str, dict[int, bytes]] = {}
 
-    def __missing__(self, key: str) -> _Prefixes:
+    def make(self, key: str, length: int) -> bytes:
+        """What stands before a value of so many bytes, of that key."""
         key_field = _string(b"\x0a", key)
-        prefixes = _Prefixes(self._tag, key_field, self._kind)
-        if type(key) is str and len(key_field) <= _KEY_LENGTH_LIMIT:
-            if len(self) >= _KEYS_LIMIT:
-                self.clear()
-            self[key] = prefixes
-        return prefixes
-
-
-class _Prefixes(dict[int, bytes]):
-    """For each length of a value in bytes, what stands before it: ``KeyValue.key`` = 1, and ``value`` = 2 up to it."""
-
-    __slots__ = ("_key_field", "_kind", "_tag")
-
-    def __init__(self, tag: bytes, key_field: bytes, kind: bytes) -> None:
-        self._tag = tag
-        self._key_field = key_field
-        self._kind = kind
-
-    def __missing__(self, length: int) -> bytes:
         kind = self._kind + _VARINT[length] if self._kind else b""
-        body = self._key_field + b"\x12" + _VARINT[len(kind) + length] + kind
+        body = key_field + b"\x12" + _VARINT[len(kind) + length] + kind
         prefix = self._tag + _VARINT[len(body) + length] + body
-        if length <= _VALUE_LENGTH_LIMIT:
-            self[length] = prefix
+        if type(key) is str and len(key_field) <= _KEY_LENGTH_LIMIT and length <= _VALUE_LENGTH_LIMIT:
+            if len(self.known) >= _KEYS_LIMIT:
+                self.known = {}
+            self.known.setdefault(key, {})[length] = prefix
         return prefix
 
 

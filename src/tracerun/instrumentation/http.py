@@ -5,6 +5,7 @@ Source: semantic conventions for HTTP spans, stable (1.23 and later).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from tracerun.instrumentation.propagation import HeaderGetter, extract, inject_i
 from tracerun.instrumentation.theirs import is_traced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from opentelemetry.trace import Span, Tracer
 
@@ -48,6 +49,8 @@ VERSIONS: dict[Any, str] = {9: "0.9", 10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 CURL_VERSIONS: dict[Any, str] = {1: "1.0", 2: "1.1", 3: "2", 30: "3"}
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 CLIENT_ERROR, SERVER_ERROR = 400, 500
+# Hosts that are remembered with their ports, and how long one may be (RFC 1035: 253 characters, and the port).
+HOSTS, LONGEST_HOST = 1024, 260
 
 
 class HttpClientSpan(ClientSpan):
@@ -202,6 +205,11 @@ def authority(host: str, port: int | None) -> str:
 
 def split_host(authority: str, scheme: str) -> tuple[str, int | None]:
     """Host and port of ``host``, ``host:port`` or ``[v6]:port``; the scheme's own port where none is given."""
+    # What is remembered is bounded in number and in length: clients send what they like.
+    return (_remembered if len(authority) <= LONGEST_HOST else _split_host)(authority, scheme)
+
+
+def _split_host(authority: str, scheme: str) -> tuple[str, int | None]:
     host, colon, port = authority.rpartition(":")
     if not colon or port.endswith("]"):
         host, port = authority, ""
@@ -210,6 +218,9 @@ def split_host(authority: str, scheme: str) -> tuple[str, int | None]:
     if port.isascii() and port.isdigit() and len(port) <= 5:  # noqa: PLR2004 - 65535
         return host, int(port)
     return host, DEFAULT_PORTS.get(scheme)
+
+
+_remembered = lru_cache(HOSTS)(_split_host)
 
 
 _ENDED = Context()
@@ -328,7 +339,7 @@ def start_http_server(
     carrier: Any,
     getter: HeaderGetter,
     method: str,
-    attributes: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]],
+    attributes: Callable[[Any], dict[str, Any]],
 ) -> ServerRequest | None:
     """Starts the span of an incoming request.
 
@@ -337,8 +348,8 @@ def start_http_server(
         carrier: What holds the request's headers.
         getter: Reads them.
         method: The request's method.
-        attributes: All else that is known before the application runs, or a function that makes it of the carrier;
-            it is not called for a request that is not sampled.
+        attributes: Makes all else that is known before the application runs, of the carrier; it is not called for a
+            request that is not sampled.
 
     Returns:
         None where nothing is to be traced.
@@ -361,10 +372,12 @@ def start_http_server(
     return request
 
 
-def _incoming(method: str, carrier: Any, getter: HeaderGetter, attributes: Any) -> dict[str, Any]:
+def _incoming(
+    method: str, carrier: Any, getter: HeaderGetter, attributes: Callable[[Any], dict[str, Any]]
+) -> dict[str, Any]:
     """What is known of an incoming request before the application runs."""
-    _, made = method_attributes(method)
-    made.update(attributes(carrier) if callable(attributes) else attributes)
+    made = attributes(carrier)
+    made.update(method_attributes(method)[1])
     path = made.get("url.path")
     if path:
         made["url.path"] = redaction.path(path)
