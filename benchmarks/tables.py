@@ -80,5 +80,6 @@ def number(value: float) -> str:
 def _goal(goal: Goal | None, one: Figure) -> str:
     if goal is None:
         return ""
-    at = f" at {shown(goal.at, 'value', one.unit)}" if goal.at else ""
+    whose = "" if goal.beside == BARE else f" of {goal.beside}"
+    at = f" at {shown(goal.at, 'value', one.unit)}{whose}" if goal.at else ""
     return f"{'≥' if goal.at_least else '≤'} {shown(goal.bound, one.form, one.unit)}{at}"

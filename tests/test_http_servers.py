@@ -388,6 +388,19 @@ app = flask.Flask("a")
 def ask():
     requests.get(URL)
 
+class Text(str):
+    def encode(self, *args):
+        ask()
+        return super().encode(*args)
+
+class Parts:
+    def __iter__(self):
+        ask()
+        yield b"text"
+
+    def close(self):
+        pass
+
 class Own(flask.Response):
     def iter_encoded(self):
         ask()
@@ -402,6 +415,13 @@ def answer(how):
     response = flask.make_response("text")
     if how == "callback":
         response.call_on_close(ask)
+    if how in ("close", "iter_encoded"):
+        original = getattr(response, how)
+        setattr(response, how, lambda: ask() or original())
+    if how == "object":
+        response.iter_encoded = Parts
+    if how == "text of its own":
+        response.response = [Text("text")]
     if how == "late callback":
         flask.g.response = response
     return response
@@ -416,10 +436,20 @@ def middleware(environ, start_response, inner=app.wsgi_app):
     how = environ["PATH_INFO"]
     if how == "/generator":
         return (ask() or part for part in body)
+    if how == "/comparing":
+        return ClosingIterator(body, [Callback()])
     return ClosingIterator(body, ask) if how == "/closing" else body
 
+class Callback:
+    def __call__(self):
+        ask()
+
+    def __eq__(self, other):
+        return self.key == other.key
+
 app.wsgi_app = middleware
-for how in ("plain", "own class", "stream", "callback", "late callback", "generator", "closing"):
+for how in ("plain", "own class", "stream", "callback", "late callback", "close", "iter_encoded", "object",
+            "text of its own", "generator", "closing", "comparing"):
     body = app(create_environ("/" + how, headers={"traceparent": PARENT}), lambda *_: None)
     print(how, b"".join(body), type(body).__name__ if how == "plain" else "")
     body.close()
@@ -437,10 +467,10 @@ def test_flasks_bodies_run_in_their_requests(run: Runner, web: Any, sampled: str
     done = run.traced(*command)
     assert (done.out, done.theirs) == (plain.out, ""), done
     sent = [headers["traceparent"].split("-") for headers in web.seen]
-    assert [(parts[1], parts[3]) for parts in sent] == [(trace_id, sampled)] * 6
+    assert [(parts[1], parts[3]) for parts in sent] == [(trace_id, sampled)] * 11
     servers = [span for span in done.spans if span.kind == SERVER]
     callers = sorted(span.parent_id for span in done.spans if span.kind == CLIENT)
-    assert len(servers) == (7 if sampled == "01" else 0)
+    assert len(servers) == (12 if sampled == "01" else 0)
     assert callers == sorted(span.span_id for span in servers if span.attributes["url.path"] != "/plain")
 
 

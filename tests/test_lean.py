@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -54,13 +55,16 @@ class CountedIds(PrivateIdGenerator):
 
     def __init__(self) -> None:
         super().__init__()
-        self._next = itertools.count(1)
+        self._spans, self._traces = itertools.count(1), itertools.count(1)
+
+    def generate_both(self) -> int:
+        return self.generate_trace_id() << 64 | self.generate_span_id()
 
     def generate_span_id(self) -> int:
-        return next(self._next)
+        return next(self._spans)
 
     def generate_trace_id(self) -> int:
-        return next(self._next)
+        return next(self._traces)
 
 
 @pytest.fixture(autouse=True)
@@ -68,14 +72,16 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lean.Lean, "pipeline", None)
 
 
-def made(kept: Kept, *, sampler: str = "parentbased_always_on", install: bool = True, **env: str) -> Any:
+def made(
+    kept: Kept, *, sampler: str = "parentbased_always_on", install: bool = True, ids: Any = None, **env: str
+) -> Any:
     """A tracer of ours; with lean spans, if nothing speaks against them."""
     settings = Settings.from_env({"OTEL_TRACES_SAMPLER": sampler, **env})
     name, _, ratio = sampler.partition(":")
     known: Any = sampling._KNOWN_SAMPLERS[name]
     chosen = known(float(ratio)) if ratio else known
     provider = OurProvider(
-        sampler=chosen, resource=Resource({"a": "b"}), shutdown_on_exit=False, id_generator=CountedIds()
+        sampler=chosen, resource=Resource({"a": "b"}), shutdown_on_exit=False, id_generator=ids or CountedIds()
     )
     provider.add_span_processor(kept)
     if install:
@@ -211,11 +217,15 @@ def test_what_is_sampled(sampler: str) -> None:
 
 
 def test_the_ids_of_what_is_not_sampled() -> None:
-    """Nobody draws them until somebody asks, and then they are the same for all who ask, on any thread."""
+    """They are the same for all who ask, on any thread and on both sides of a fork; and children's traces are that."""
     tracer = made(Kept(), sampler="always_off")
-    for _ in range(20):
-        tracer.start_span("GET")
     span = tracer.start_span("GET")
+    reading, writing = os.pipe()
+    forked = os.fork()
+    if not forked:
+        os.write(writing, str(span.get_span_context()).encode())
+        os._exit(0)
+    os.waitpid(forked, 0)
     together = threading.Barrier(8)
 
     def ask(_: int) -> Any:
@@ -226,10 +236,32 @@ def test_the_ids_of_what_is_not_sampled() -> None:
         own, *others = pool.map(ask, range(8))
     assert own.is_valid
     assert all(other is own for other in others)
-    assert own.span_id <= 2 * 8, "ids were drawn for the twenty that nobody has asked"
+    assert os.read(reading, 9999).decode() == str(own)
+    os.close(reading)
+    os.close(writing)
     child = tracer.start_span("GET", set_span_in_context(span)).get_span_context()
     assert (child.trace_id, child.span_id == own.span_id) == (own.trace_id, False)
     assert repr(span) == f"NonRecordingSpan({own!r})"
+
+
+@pytest.mark.parametrize("sampler", ["always_on", "always_off", "parentbased_traceidratio:0.5"])
+@pytest.mark.parametrize("flags", [0, 1])
+def test_a_fork_past_python_shows_at_each_span(sampler: str, flags: int) -> None:
+    """As uWSGI forks: whatever is decided of the first span, the process finds out that it is another one."""
+    tracer = made(Kept(), sampler=sampler, ids=PrivateIdGenerator())
+    seen: list[int] = []
+    ids = tracer.id_generator
+
+    def on_unseen_fork() -> None:
+        seen.append(1)
+        ids.reseed()
+
+    ids.on_unseen_fork = on_unseen_fork
+    parent = SpanContext(5, 6, True, TraceFlags(flags))
+    for count, context in enumerate((None, set_span_in_context(NonRecordingSpan(parent))), 1):
+        ids._pid = 0
+        tracer.start_span("GET", context)
+        assert len(seen) == count
 
 
 def test_what_speaks_against_it() -> None:

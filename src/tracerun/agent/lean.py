@@ -194,20 +194,19 @@ class LeanSpan(Span):
 
 
 class UnsampledSpan(NonRecordingSpan):
-    """A span that is not sampled, whose ids nobody may ask for: they are drawn when somebody does."""
+    """A span that is not sampled: its ids, which nobody may ask for, are only random bits until somebody does."""
 
     # The API's takes a context. Calling the class is quicker with object's own than with any of Python's.
     __init__ = object.__init__
 
-    _tracer: LeanTracer
+    _bits: int
     _trace_id = 0
     _trace_state = NO_STATE
-    _context = _OnDemand(lambda span: span._drawn())
+    _context = _OnDemand(lambda span: span._made())
 
-    def _drawn(self) -> SpanContext:
-        ids = self._tracer.id_generator
-        trace_id = self._trace_id or ids.generate_trace_id()
-        return valid_context(trace_id, ids.generate_span_id(), False, NOT_SAMPLED, self._trace_state)
+    def _made(self) -> SpanContext:
+        trace_id, span_id = self._trace_id or self._bits >> 64 or 1, self._bits & LOW_HALF or 1
+        return valid_context(trace_id, span_id, False, NOT_SAMPLED, self._trace_state)
 
 
 class Lean:
@@ -216,7 +215,7 @@ class Lean:
     Attributes:
         pipeline: Takes the spans.
         bound: Gives, by a span's parent, below which trace id it is sampled: 0 for never.
-        counts: Whether it is counted how many spans begin, and how many of them are sampled.
+        counts: Whether it is counted how many spans are sampled.
     """
 
     pipeline: Pipeline | None = None
@@ -272,11 +271,10 @@ class LeanTracer(SwitchableTracer):
 
     def _unsampled(self, trace_id: int, state: TraceState) -> UnsampledSpan:
         span: UnsampledSpan = UnsampledSpan()
-        span._tracer = self
+        # Now, and not when they are asked for: a fork shows at the generator, and both sides of it have the same ids.
+        span._bits = self.id_generator.generate_both()  # type: ignore[attr-defined]
         if trace_id:
             span._trace_id, span._trace_state = trace_id, state
-        if Lean.counts:
-            span.get_span_context()  # by their ids all spans are counted
         return span
 
     def _plain(self, attributes: Any) -> Any:

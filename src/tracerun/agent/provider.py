@@ -63,6 +63,12 @@ class PrivateIdGenerator(IdGenerator):
             self.on_unseen_fork()
         return self._bits(128) or 1
 
+    def generate_both(self) -> int:
+        """The bits of a trace id above those of a span id, for a span whose ids nobody may ask for."""
+        if _getpid() != self._pid:
+            self.on_unseen_fork()
+        return self._bits(192)
+
     def reseed(self) -> None:
         """At the start and after a fork: two processes must not draw the same ids."""
         self._pid = _getpid()
@@ -78,6 +84,11 @@ class CountingIdGenerator(PrivateIdGenerator):
         """The same, counted."""
         self.started += 1
         return super().generate_span_id()
+
+    def generate_both(self) -> int:
+        """The same, counted."""
+        self.started += 1
+        return super().generate_both()
 
     def reseed(self) -> None:
         """The same; a forked process has begun none."""

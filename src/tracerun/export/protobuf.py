@@ -203,22 +203,23 @@ class _Attributes:
 
     def extend(self, parts: list[bytes], attributes: Mapping[str, Any]) -> None:
         """Add each attribute to the parts of a message; one that cannot be encoded is left out."""
-        strings, values, numbers, append = self._strings, self._values, _NUMBERS, parts.append
+        strings, values, append = self._strings, self._values, parts.append
         for key, value in attributes.items():
+            prefixes = values
             # type(), not isinstance(): a subclass may have its own encode() or arithmetic.
             if type(value) is str:
+                prefixes = strings
                 try:
                     data = value.encode()
                 except UnicodeEncodeError:
                     data = otlp.valid_text(value).encode()
-                prefixes = strings
+            elif type(value) is int and 0 <= value <= 0x7FFFFFFF:  # noqa: PLR2004 - as nearly all are
+                data = b"\x18" + _VARINT[value]
             else:
-                known = numbers.get(value) if type(value) is int else None
-                if known is None:
-                    known = _value(value)
-                    if known is None:
-                        continue
-                data, prefixes = known, values
+                simple = otlp.simple_or_omitted(value)
+                if isinstance(simple, otlp.Unencodable):
+                    continue
+                data = _any_value(simple)
             try:
                 append(prefixes.known[key][len(data)])
             except KeyError:
@@ -226,20 +227,6 @@ class _Attributes:
             append(data)
 
 
-def _value(value: object) -> bytes | None:
-    """The body of an ``AnyValue`` message; none where there is nothing to make of a value."""
-    simple = otlp.simple_or_omitted(value)
-    if isinstance(simple, otlp.Unencodable):
-        return None
-    data = _any_value(simple)
-    if type(value) is int and 0 <= value <= _NUMBERS_LIMIT:
-        _NUMBERS[value] = data
-    return data
-
-
-# Statuses, ports and counts, as they stand in an ``AnyValue``.
-_NUMBERS: dict[int, bytes] = {}
-_NUMBERS_LIMIT = 0xFFFF
 # What is remembered, for each field of attributes: a program has some dozens of keys. Full, it starts afresh.
 _KEYS_LIMIT = 256
 _KEY_LENGTH_LIMIT = 256
@@ -273,7 +260,7 @@ class _Prefixes:
         body = key_field + b"\x12" + _VARINT[len(kind) + length] + kind
         prefix = self._tag + _VARINT[len(body) + length] + body
         if type(key) is str and len(key_field) <= _KEY_LENGTH_LIMIT and length <= _VALUE_LENGTH_LIMIT:
-            if len(self.known) >= _KEYS_LIMIT:
+            if len(self.known) >= _KEYS_LIMIT and key not in self.known:
                 self.known = {}
             self.known.setdefault(key, {})[length] = prefix
         return prefix

@@ -206,7 +206,9 @@ def authority(host: str, port: int | None) -> str:
 def split_host(authority: str, scheme: str) -> tuple[str, int | None]:
     """Host and port of ``host``, ``host:port`` or ``[v6]:port``; the scheme's own port where none is given."""
     # What is remembered is bounded in number and in length: clients send what they like.
-    return (_remembered if len(authority) <= LONGEST_HOST else _split_host)(authority, scheme)
+    if type(authority) is str and len(authority) <= LONGEST_HOST and scheme in _REMEMBERED_SCHEMES:
+        return _remembered(authority, scheme)
+    return _split_host(authority, scheme)
 
 
 def _split_host(authority: str, scheme: str) -> tuple[str, int | None]:
@@ -221,6 +223,7 @@ def _split_host(authority: str, scheme: str) -> tuple[str, int | None]:
 
 
 _remembered = lru_cache(HOSTS)(_split_host)
+_REMEMBERED_SCHEMES = frozenset(("", *DEFAULT_PORTS))
 
 
 _ENDED = Context()

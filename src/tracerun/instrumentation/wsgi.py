@@ -244,7 +244,13 @@ def _is_whole(body: Any, environ: dict[str, Any], request: ServerRequest) -> boo
     if type(body) in WHOLE:
         return True
     answer, request.answer = request.answer, None
-    return (answer is not None and answer(body)) or _is_file(body, environ)
+    try:
+        if answer is not None and answer(body):
+            return True
+    except Exception as error:  # one that cannot be told is wrapped
+        if not _GUARD.swallows(error):
+            raise
+    return _is_file(body, environ)
 
 
 def _is_file(body: Any, environ: dict[str, Any]) -> bool:
