@@ -57,7 +57,7 @@ class CountedIds(PrivateIdGenerator):
         super().__init__()
         self._spans, self._traces = itertools.count(1), itertools.count(1)
 
-    def generate_both(self) -> int:
+    def generate_id_bits(self) -> int:
         return self.generate_trace_id() << 64 | self.generate_span_id()
 
     def generate_span_id(self) -> int:
@@ -216,6 +216,7 @@ def test_what_is_sampled(sampler: str) -> None:
         assert contexts[1][2] is contexts[1][1]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # since Python 3.12, where there are threads
 def test_the_ids_of_what_is_not_sampled() -> None:
     """They are the same for all who ask, on any thread and on both sides of a fork; and children's traces are that."""
     tracer = made(Kept(), sampler="always_off")

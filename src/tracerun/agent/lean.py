@@ -272,7 +272,7 @@ class LeanTracer(SwitchableTracer):
     def _unsampled(self, trace_id: int, state: TraceState) -> UnsampledSpan:
         span: UnsampledSpan = UnsampledSpan()
         # Now, and not when they are asked for: a fork shows at the generator, and both sides of it have the same ids.
-        span._bits = self.id_generator.generate_both()  # type: ignore[attr-defined]
+        span._bits = self.id_generator.generate_id_bits()  # type: ignore[attr-defined]
         if trace_id:
             span._trace_id, span._trace_state = trace_id, state
         return span

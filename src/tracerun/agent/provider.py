@@ -63,8 +63,8 @@ class PrivateIdGenerator(IdGenerator):
             self.on_unseen_fork()
         return self._bits(128) or 1
 
-    def generate_both(self) -> int:
-        """The bits of a trace id above those of a span id, for a span whose ids nobody may ask for."""
+    def generate_id_bits(self) -> int:
+        """192 random bits: a trace id above a span id, for a span whose ids nobody may ask for."""
         if _getpid() != self._pid:
             self.on_unseen_fork()
         return self._bits(192)
@@ -85,10 +85,10 @@ class CountingIdGenerator(PrivateIdGenerator):
         self.started += 1
         return super().generate_span_id()
 
-    def generate_both(self) -> int:
+    def generate_id_bits(self) -> int:
         """The same, counted."""
         self.started += 1
-        return super().generate_both()
+        return super().generate_id_bits()
 
     def reseed(self) -> None:
         """The same; a forked process has begun none."""

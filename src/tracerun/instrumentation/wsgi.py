@@ -52,7 +52,7 @@ def _w3c(environ: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
 _GETTER = HeaderGetter(_header, _headers, _w3c)
 _GUARD = guarded("a WSGI request")
 # A body that is all there: servers look at its type and length, and no code of the program follows.
-WHOLE = (list, tuple)
+_WHOLE = (list, tuple)
 
 
 def path_of(environ: dict[str, Any]) -> str:
@@ -241,9 +241,10 @@ def _watched(start: Any, request: ServerRequest) -> Any:
 
 def _is_whole(body: Any, environ: dict[str, Any], request: ServerRequest) -> bool:
     """Whether nothing of the program's runs while a body is sent."""
-    if type(body) in WHOLE:
-        return True
+    # The request stays in the environ, for as long as the server keeps that: it is not to keep the answer too.
     answer, request.answer = request.answer, None
+    if type(body) in _WHOLE:
+        return True
     try:
         if answer is not None and answer(body):
             return True
