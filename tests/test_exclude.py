@@ -14,7 +14,7 @@ from tests.environments import Environments, environments
 from tests.test_secrets import CLIENTS as OTHER_CLIENTS
 from tests.test_secrets import RAISES, SERVERS, address_of, python_with
 from tracerun.instrumentation.exclusion import (
-    Exclusion,
+    EXCLUSION,
     configure,
     excludes_call,
     excludes_incoming,
@@ -94,7 +94,7 @@ def test_expressions_for_servers(env: dict[str, str], out: bool) -> None:
 
     configure(Settings.from_env(env))
     assert excludes_incoming(INCOMING) is out
-    assert Exclusion.on
+    assert EXCLUSION.on
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_wrong_expression_is_one_line() -> None:
 def test_nothing_is_on_by_default() -> None:
     """Without a setting no request pays for more than one look."""
     assert configure(Settings.from_env({})) == []
-    assert not Exclusion.on
+    assert not EXCLUSION.on
 
 
 # Real programs

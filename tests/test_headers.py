@@ -69,7 +69,7 @@ SENT = [
 def test_names(names: str, expected: dict[str, list[str]]) -> None:
     """Upstream's rules: names are expressions that match a whole name in any case; credentials are never shown."""
     assert headers.configure(Settings.from_env({f"{START}SERVER_REQUEST": names})) == []
-    wanted = headers.Captured.server_request
+    wanted = headers.CAPTURED.server_request
     assert wanted is not None
     assert headers.attributes(wanted, "", SENT) == expected
 
@@ -77,7 +77,7 @@ def test_names(names: str, expected: dict[str, list[str]]) -> None:
 def test_sanitize_fields() -> None:
     """Values of the headers that are named so are hidden; a part of the name is enough, as upstream has it."""
     headers.configure(Settings.from_env({f"{START}CLIENT_REQUEST": ".*", f"{START}SANITIZE_FIELDS": "shop-i,^x-card"}))
-    wanted = headers.Captured.client_request
+    wanted = headers.CAPTURED.client_request
     assert wanted is not None
     found = headers.attributes(wanted, "", {"X-Shop-Id": "1", "X-Card": "2", "My-X-Card": "3"}.items())
     assert found == {"x-shop-id": ["[REDACTED]"], "x-card": ["[REDACTED]"], "my-x-card": ["3"]}
@@ -86,7 +86,7 @@ def test_sanitize_fields() -> None:
 def test_what_a_grpc_status_says() -> None:
     """Its message is quoted in the metadata, and stands once more in the details, which are Protobuf's."""
     headers.configure(Settings.from_env({f"{START}CLIENT_RESPONSE": ".*"}))
-    wanted = headers.Captured.client_response
+    wanted = headers.CAPTURED.client_response
     assert wanted is not None
     sent = [("grpc-message", "http%3A//a%3Ahush%40b/ token=hush"), ("grpc-status-details-bin", b"hush")]
     assert headers.attributes(wanted, "", sent) == {
@@ -99,7 +99,7 @@ def test_a_wrong_expression_is_one_line() -> None:
     """What is no regular expression is said and left out."""
     (line,) = headers.configure(Settings.from_env({f"{START}CLIENT_RESPONSE": "x-(,etag"}))
     assert line.startswith(f"{START}CLIENT_RESPONSE=x-(: ")
-    assert headers.Captured.client_response is not None
+    assert headers.CAPTURED.client_response is not None
 
 
 # Real programs

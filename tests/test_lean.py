@@ -49,6 +49,8 @@ class Kept(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         self.spans.append(span)
 
+    take = on_end
+
 
 class CountedIds(PrivateIdGenerator):
     """The same ids for both."""
@@ -69,7 +71,7 @@ class CountedIds(PrivateIdGenerator):
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lean.Lean, "pipeline", None)
+    monkeypatch.setattr(lean.LEAN, "pipeline", None)
 
 
 def made(
@@ -260,7 +262,7 @@ def test_a_fork_past_python_shows_at_each_span(sampler: str, flags: int) -> None
     ids.on_unseen_fork = on_unseen_fork
     parent = SpanContext(5, 6, True, TraceFlags(flags))
     for count, context in enumerate((None, set_span_in_context(NonRecordingSpan(parent))), 1):
-        ids._pid = 0
+        ids._mark[0] = 0  # as the kernel leaves it in a forked process
         tracer.start_span("GET", context)
         assert len(seen) == count
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TRACEPARENT, TRACESTATE = "TRACEPARENT", "TRACESTATE"
 
 
-class Ambient:
+class _Ambient:
     """What this process's spans belong to.
 
     Attributes:
@@ -32,14 +32,17 @@ class Ambient:
         enabled: Whether the W3C fields are among the propagators.
     """
 
-    span: Span | None = None
-    in_environment = True
-    enabled = True
+    def __init__(self) -> None:
+        self.span: Span | None = None
+        self.in_environment = self.enabled = True
+
+
+AMBIENT = _Ambient()
 
 
 def inherit(settings: Settings) -> None:
     """Takes the parent from the environment that this process was started with."""
-    Ambient.enabled = "tracecontext" in settings.propagators
+    AMBIENT.enabled = "tracecontext" in settings.propagators
     if Prepared.fields:
         take(Prepared.fields, in_environment=False)
     elif settings.traceparent:
@@ -50,21 +53,21 @@ def take(fields: Mapping[str, str], *, in_environment: bool = True) -> None:
     """Takes the parent from such variables; wrong ones are none."""
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415 - rarely
 
-    if not Ambient.enabled:
+    if not AMBIENT.enabled:
         return
     carrier = {name.lower(): value for name, value in fields.items() if value}
     found = get_current_span(TraceContextTextMapPropagator().extract(carrier, Context())).get_span_context()
     if found.is_valid:
         flags = TraceFlags(found.trace_flags & TraceFlags.SAMPLED)
         known = SpanContext(found.trace_id, found.span_id, True, flags, found.trace_state)
-        Ambient.span, Ambient.in_environment = NonRecordingSpan(known), in_environment
+        AMBIENT.span, AMBIENT.in_environment = NonRecordingSpan(known), in_environment
 
 
 def with_parent(context: Context) -> Context:
     """A context for a span that is to have a parent."""
-    if Ambient.span is None or get_current_span(context).get_span_context().is_valid:
+    if AMBIENT.span is None or get_current_span(context).get_span_context().is_valid:
         return context
-    return Context({**context, _SPAN_KEY: Ambient.span})
+    return Context({**context, _SPAN_KEY: AMBIENT.span})
 
 
 def fields_for_child() -> dict[str, str] | None:
@@ -72,13 +75,13 @@ def fields_for_child() -> dict[str, str] | None:
 
     An empty value stands for a variable that the child is not to have.
     """
-    if not Ambient.enabled:
+    if not AMBIENT.enabled:
         return None
     current = get_current_span().get_span_context()
     if not current.is_valid:
-        if Ambient.span is None or Ambient.in_environment:
+        if AMBIENT.span is None or AMBIENT.in_environment:
             return None
-        current = Ambient.span.get_span_context()
+        current = AMBIENT.span.get_span_context()
     sampled = current.trace_flags & TraceFlags.SAMPLED
     return {
         TRACEPARENT: f"00-{current.trace_id:032x}-{current.span_id:016x}-{sampled:02x}",

@@ -22,11 +22,12 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status
 from opentelemetry.trace.propagation import _SPAN_KEY
 
-from tracerun.agent.ambient import Ambient
+from tracerun.agent import unmetered
+from tracerun.agent.ambient import AMBIENT
 from tracerun.agent.provider import SwitchableTracer, no_span, placed
 from tracerun.environment import environment
 from tracerun.instrumentation.exclusion import EXCLUDED_KEY
-from tracerun.instrumentation.span_context import NO_STATE, NOT_SAMPLED, SAMPLED, valid_context
+from tracerun.instrumentation.span_context import NO_STATE, NOT_SAMPLED, SAMPLED, parts_of, valid_context
 from tracerun.values import SAMPLERS
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import Link, TraceState
+    from opentelemetry.trace import Link
 
     from tracerun.agent.provider import OurProvider
     from tracerun.export.pipeline import Pipeline
@@ -56,11 +57,11 @@ LIMITS = (
     "link_count",
     "link_attribute_count",
 )
-# Asks for metrics of the SDK's own spans.
-METRICS = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 # The part of a trace id that a share of them is told by, and what lies above all of it.
 LOW_HALF = TraceIdRatioBased.TRACE_ID_LIMIT
 ALL = LOW_HALF + 1
+ID_BITS = 64
+BY_PARENT = "parentbased_"
 _NOTHING: tuple[Any, ...] = ()
 _new = object.__new__
 
@@ -200,27 +201,34 @@ class UnsampledSpan(NonRecordingSpan):
     __init__ = object.__init__
 
     _bits: int
-    _trace_id = 0
-    _trace_state = NO_STATE
+    _parent: SpanContext | None = None
     _context = _OnDemand(lambda span: span._made())
 
     def _made(self) -> SpanContext:
-        trace_id, span_id = self._trace_id or self._bits >> 64 or 1, self._bits & LOW_HALF or 1
-        return valid_context(trace_id, span_id, False, NOT_SAMPLED, self._trace_state)
+        parent, span_id = self._parent, self._bits & LOW_HALF or 1
+        if parent is None:
+            return valid_context(self._bits >> ID_BITS or 1, span_id, False, NOT_SAMPLED, NO_STATE)
+        return valid_context(parent.trace_id, span_id, False, NOT_SAMPLED, parent.trace_state)
 
 
-class Lean:
+class _Lean:
     """Where lean spans go, and how it is decided which are made; set while there are any.
 
     Attributes:
         pipeline: Takes the spans.
-        bound: Gives, by a span's parent, below which trace id it is sampled: 0 for never.
+        bound: A span is sampled whose trace id is below it: 0 for none.
+        by_parent: Whether that is decided of spans without a parent alone, and others follow theirs.
         counts: Whether it is counted how many spans are sampled.
     """
 
-    pipeline: Pipeline | None = None
-    bound: Callable[[SpanContext | None], int]
-    counts = False
+    def __init__(self) -> None:
+        self.pipeline: Pipeline | None = None
+        self.bound = 0
+        self.by_parent = self.counts = False
+
+
+# An object: before Python 3.12 it takes three times as long to read what a class has.
+LEAN = _Lean()
 
 
 class LeanTracer(SwitchableTracer):
@@ -237,51 +245,67 @@ class LeanTracer(SwitchableTracer):
         **kwargs: Any,
     ) -> Any:
         """As the SDK's."""
-        if args or kwargs or Lean.pipeline is None or self.successor is not None:
-            if start_time is not None:
-                kwargs["start_time"] = start_time
-            return super().start_span(name, context, kind, attributes, *args, **kwargs)
-        current = get_current() if context is None else context
-        if EXCLUDED_KEY in current:
-            return no_span(current)
-        if Ambient.span is not None:
-            current = placed(current, kind)
-        around: Any = current.get(_SPAN_KEY)
-        parent = None if around is None else around.get_span_context()
-        if parent is not None and parent.is_valid:
-            trace_id, state = parent.trace_id, parent.trace_state
+        if not args and not kwargs:
+            current = get_current() if context is None else context
+            span = self.start_described(name, current, kind, _copy_of, (attributes,), start_time)
+            if span is not None:
+                return span
+        if start_time is not None:
+            kwargs["start_time"] = start_time
+        return super().start_span(name, context, kind, attributes, *args, **kwargs)
+
+    def start_described(  # noqa: PLR0917 - by position, for each request comes here
+        self,
+        name: str,
+        current: Context,
+        kind: SpanKind,
+        describe: Callable[..., dict[str, Any]],
+        about: tuple[Any, ...],
+        start_time: int | None = None,
+    ) -> Any:
+        """Starts a span whose attributes are ``describe(*about)``, made once it is known to be sampled.
+
+        Returns:
+            None where ``start_span`` is to be asked.
+        """
+        if LEAN.pipeline is None or self.successor is not None:
+            return None
+        parent, trace_id, bound = None, 0, LEAN.bound
+        if current or AMBIENT.span is not None:
+            if EXCLUDED_KEY in current:
+                return no_span(current)
+            parent, trace_id, bound = _belonging(current if AMBIENT.span is None else placed(current, kind))
+        # Drawn also where nobody may ask for them: a fork shows at the generator, and both sides have the same ids.
+        if parent is not None:
+            bits = self.id_generator.generate_span_id()
         else:
-            parent, trace_id, state = None, 0, NO_STATE
-        bound = Lean.bound(parent)
-        if bound and not trace_id:
-            trace_id = self.id_generator.generate_trace_id()
-        if not bound or trace_id & LOW_HALF >= bound:
-            return self._unsampled(trace_id, state)
-        span_id = self.id_generator.generate_span_id()
-        if Lean.counts:
-            Lean.pipeline.sampled += 1
-        if Lean.pipeline.own is not None:
-            Lean.pipeline.own.add(span_id)
-        span = _new(LeanSpan)
-        span._name, span._kind, span._tracer, span._parent = name, kind, self, parent
+            bits = self.id_generator.generate_id_bits()  # type: ignore[attr-defined]
+            trace_id = (bits >> ID_BITS or 1) if bound else 0
+        if trace_id & LOW_HALF < bound:
+            span = self._sampled(parent, trace_id, bits & LOW_HALF or 1)
+            span._name, span._kind, span._attributes = name, kind, self._plain(describe(*about))
+            span._start_time = time_ns() if start_time is None else start_time
+            return span
+        unsampled = UnsampledSpan()
+        unsampled._bits = bits
+        if parent is not None:
+            unsampled._parent = parent
+        return unsampled
+
+    def _sampled(self, parent: SpanContext | None, trace_id: int, span_id: int) -> LeanSpan:
+        pipeline: Any = LEAN.pipeline
+        if LEAN.counts:
+            pipeline.sampled += 1
+        if pipeline.own is not None:
+            pipeline.own.add(span_id)
+        span: LeanSpan = _new(LeanSpan)
+        span._tracer, span._parent = self, parent
+        state = NO_STATE if parent is None else parent.trace_state
         span._context = valid_context(trace_id, span_id, False, SAMPLED, state)
-        span._attributes = self._plain(attributes)
-        span._start_time = time_ns() if start_time is None else start_time
         return span
 
-    def _unsampled(self, trace_id: int, state: TraceState) -> UnsampledSpan:
-        span: UnsampledSpan = UnsampledSpan()
-        # Now, and not when they are asked for: a fork shows at the generator, and both sides of it have the same ids.
-        span._bits = self.id_generator.generate_id_bits()  # type: ignore[attr-defined]
-        if trace_id:
-            span._trace_id, span._trace_state = trace_id, state
-        return span
-
-    def _plain(self, attributes: Any) -> Any:
-        """A span's own attributes, as they are where they need no check."""
-        if attributes is None:
-            return {}
-        own = attributes.copy()
+    def _plain(self, own: dict[str, Any]) -> Any:
+        """A span's attributes, as they are where they need no check."""
         if len(own) <= MOST and PLAIN.issuperset(map(type, own.values())):
             return own
         return self.checked(own)
@@ -295,8 +319,8 @@ class LeanTracer(SwitchableTracer):
 
     def on_end(self, span: LeanSpan) -> None:
         """A span has ended; to our own processor, or to all of them where there are more by now."""
-        if Lean.pipeline is not None:
-            Lean.pipeline.processor.on_end(span)
+        if LEAN.pipeline is not None:
+            LEAN.pipeline.processor.take(span)
         else:
             self.span_processor.on_end(span)
 
@@ -309,37 +333,46 @@ def install(provider: OurProvider, pipeline: Pipeline, settings: Settings) -> No
         pipeline: Where the spans go.
         settings: Of this process.
     """
-    if any(name in settings.values for name in LIMITS) or METRICS in environment():
+    if any(name in settings.values for name in LIMITS) or unmetered.VARIABLE in environment():
         return
     bound = _bound(settings)
     if bound is None:
         return
-    Lean.pipeline, Lean.bound, Lean.counts = pipeline, bound, bool(settings.report)
+    LEAN.pipeline, LEAN.bound, LEAN.counts = pipeline, bound, bool(settings.report)
+    LEAN.by_parent = settings.sampler.startswith(BY_PARENT)
     provider.kind_of_tracer = _kind_of_tracer
     provider.on_processor = _stop
 
 
 def _stop() -> None:
     """The program has added a processor: from here on it gets to see all spans, as the SDK makes them."""
-    Lean.pipeline = None
+    LEAN.pipeline = None
 
 
 def _kind_of_tracer(scope: str) -> type[SwitchableTracer]:
     return LeanTracer if scope.startswith("tracerun.") else SwitchableTracer
 
 
-def _bound(settings: Settings) -> Callable[[SpanContext | None], int] | None:
-    """What the standard samplers decide, all by the same rule; none for another sampler."""
+def _copy_of(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {} if attributes is None else attributes.copy()  # type: ignore[attr-defined]
+
+
+def _belonging(context: Context) -> tuple[SpanContext | None, int, int]:
+    """What a new span belongs to: its parent, the trace's id, and below which trace id it is sampled."""
+    around: Any = context.get(_SPAN_KEY)
+    if around is not None:
+        parent: SpanContext = around.get_span_context()
+        trace_id, _, _, flags, _, valid = parts_of(parent)
+        if valid:
+            bound = LEAN.bound if not LEAN.by_parent else ALL if flags & SAMPLED else 0
+            return parent, trace_id, bound
+    return None, 0, LEAN.bound
+
+
+def _bound(settings: Settings) -> int | None:
+    """Below which trace id the standard samplers take a span, all by the same rule; none for another sampler."""
     name, _, argument = settings.sampler.partition(":")
-    root, by_parent = name.removeprefix("parentbased_"), name.startswith("parentbased_")
     if name not in SAMPLERS:
         return None
-    share = {"always_on": 1.0, "always_off": 0.0}.get(root)
-    own = TraceIdRatioBased(float(argument or settings.sampler_argument or 1.0) if share is None else share).bound
-
-    def bound(parent: SpanContext | None) -> int:
-        if parent is not None and by_parent:
-            return ALL if parent.trace_flags & SAMPLED else 0
-        return own
-
-    return bound
+    share = {"always_on": 1.0, "always_off": 0.0}.get(name.removeprefix(BY_PARENT))
+    return TraceIdRatioBased(float(argument or settings.sampler_argument or 1.0) if share is None else share).bound

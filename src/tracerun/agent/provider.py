@@ -17,8 +17,9 @@ from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationInfo
 
-from tracerun.agent import guard, shadows
-from tracerun.agent.ambient import Ambient, with_parent
+from tracerun.agent import guard, shadows, unmetered
+from tracerun.agent.ambient import AMBIENT, with_parent
+from tracerun.agent.forkmark import mark
 from tracerun.agent.resource import of_process
 from tracerun.agent.threads import allocate_lock
 from tracerun.instrumentation.exclusion import EXCLUDED_KEY
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 
 _PYQWEST = "pyqwest"
-_getpid = os.getpid
 # From 1.44 on the SDK gives a forked child's provider a new resource itself.
 HANDLES_FORKS = hasattr(TracerProvider, "_handle_fork")
 
@@ -48,30 +48,32 @@ class PrivateIdGenerator(IdGenerator):
 
     def __init__(self) -> None:
         self.on_unseen_fork: Callable[[], None] = self.reseed
+        self._mark = mark()
         self.reseed()
+
+    # uWSGI forks in C, past os.register_at_fork: the first span of such a child is where it shows.
 
     def generate_span_id(self) -> int:
         """64 random bits, never all zero."""
-        if _getpid() != self._pid:
-            # uWSGI forks in C, past os.register_at_fork: the first span of such a child is where it shows.
+        if not self._mark[0]:
             self.on_unseen_fork()
         return self._bits(64) or 1
 
     def generate_trace_id(self) -> int:
         """128 random bits, never all zero."""
-        if _getpid() != self._pid:
+        if not self._mark[0]:
             self.on_unseen_fork()
         return self._bits(128) or 1
 
     def generate_id_bits(self) -> int:
-        """192 random bits: a trace id above a span id, for a span whose ids nobody may ask for."""
-        if _getpid() != self._pid:
+        """192 random bits: a trace id above a span id, either of which may be all zero."""
+        if not self._mark[0]:
             self.on_unseen_fork()
         return self._bits(192)
 
     def reseed(self) -> None:
         """At the start and after a fork: two processes must not draw the same ids."""
-        self._pid = _getpid()
+        self._mark[0] = 1
         self._bits = Random(os.urandom(16)).getrandbits  # noqa: S311 - ids, not secrets
 
 
@@ -99,7 +101,7 @@ class CountingIdGenerator(PrivateIdGenerator):
 class SwitchableTracer(Tracer):
     """A tracer of ours that hands over to the program's provider, once it has set one."""
 
-    successor: trace.Tracer | None = None
+    successor: trace.Tracer | None
 
     def start_span(
         self,
@@ -124,7 +126,7 @@ def no_span(context: Context) -> trace.Span:
 
 def placed(context: Context, kind: trace.SpanKind) -> Context:
     """A new span's context, with the parent that this process has for spans without one."""
-    if Ambient.span is None or kind is trace.SpanKind.SERVER:
+    if AMBIENT.span is None or kind is trace.SpanKind.SERVER:
         return context
     return with_parent(context)
 
@@ -199,6 +201,8 @@ class OurProvider(TracerProvider):
 
     def __init__(self, **options: Any) -> None:
         self._given: dict[InstrumentationScope, Tracer] = {}
+        if unmetered.has_taken_place():
+            options["meter_provider"] = unmetered.MeterProvider()
         super().__init__(**options)
         if not HANDLES_FORKS and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._handle_fork)
@@ -214,6 +218,7 @@ class OurProvider(TracerProvider):
         if type(tracer) is not Tracer:
             return tracer
         tracer.__class__ = self.kind_of_tracer(tracer._instrumentation_scope.name)
+        tracer.successor = None  # type: ignore[attr-defined]
         # Releases before 1.41 make a new tracer at each call.
         return self._given.setdefault(tracer._instrumentation_scope, tracer)
 

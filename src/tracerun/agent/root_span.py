@@ -27,10 +27,10 @@ def begin() -> None:
     from opentelemetry.trace import SpanKind, get_tracer  # noqa: PLC0415 - not before the SDK can be had
 
     from tracerun import __version__  # noqa: PLC0415
-    from tracerun.agent.ambient import Ambient  # noqa: PLC0415
+    from tracerun.agent.ambient import AMBIENT  # noqa: PLC0415
 
     span = get_tracer("tracerun.run", __version__).start_span(derived_name(), kind=SpanKind.INTERNAL)
-    Ambient.span, Ambient.in_environment = span, False
+    AMBIENT.span, AMBIENT.in_environment = span, False
     exits.before_the_end(_End(span))
     # A signal is to end the span, also before anything else has been traced.
     dispositions.pin()

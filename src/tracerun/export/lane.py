@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from operator import length_hint
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tracerun.agent.threads import allocate_lock, monotonic
 
@@ -229,8 +230,11 @@ class Lane:
 def size_of(span: ReadableSpan) -> int:
     """About how many bytes of memory an ended span takes: what an empty one does, and its texts."""
     try:
-        attributes = getattr(span._attributes, "_dict", span._attributes)
-        size = EMPTY_SPAN + _size_of_values(attributes)  # type: ignore[arg-type]
+        attributes: Any = span._attributes
+        if type(attributes) is dict:  # texts, numbers and truth values alone (agent.lean)
+            size = EMPTY_SPAN + 64 * len(attributes) + sum(map(length_hint, attributes.values()))
+        else:
+            size = EMPTY_SPAN + _size_of_values(getattr(attributes, "_dict", attributes))
         for event in span._events:
             size += EMPTY_SPAN // 4 + _size_of_values(event.attributes or {})
     except AttributeError:  # a program's own kind of span

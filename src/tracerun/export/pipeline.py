@@ -54,15 +54,20 @@ class Processor(SpanProcessor):
             own.add(span.context.span_id)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Queues a sampled span; not one that was open when this process was forked: that is the parent's to end."""
-        context, own = span.context, self._pipeline.own
-        if context is None or not context.trace_flags & SAMPLED:
-            return
+        """Queues a sampled span."""
+        context = span.context
+        if context is not None and context.trace_flags & SAMPLED:
+            self.take(span)
+
+    def take(self, span: ReadableSpan) -> None:
+        """Queues a span; not one that was open when this process was forked: that is the parent's to end."""
+        own = self._pipeline.own
         try:  # the program's own spans end here too, outside of any wrapper of ours
             if own is not None:
-                if context.span_id not in own:
+                span_id = span.context.span_id
+                if span_id not in own:
                     return
-                own.discard(context.span_id)
+                own.discard(span_id)
             self._pipeline.add(span)
         except Exception as error:
             if not _GUARD.swallows(error):

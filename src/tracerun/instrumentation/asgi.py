@@ -31,19 +31,18 @@ def header(scope: dict[str, Any], name: str) -> str | None:
     return ",".join(values) if values else None
 
 
-def _w3c(scope: dict[str, Any]) -> list[str | None]:
+def _w3c(scope: dict[str, Any]) -> list[str | None] | None:
     found: dict[bytes, list[bytes]] = {}
     for key, value in scope.get("headers") or ():
         name = key.lower()
         if name in _W3C:
             found.setdefault(name, []).append(value)
     if not found:
-        return _NO_FIELDS
+        return None
     return [b",".join(found[name]).decode("latin-1") if name in found else None for name in _W3C]
 
 
 _W3C = tuple(name.encode() for name in W3C)
-_NO_FIELDS: list[str | None] = [None] * len(W3C)
 _GETTER = HeaderGetter(header, lambda scope: scope.get("headers") or (), _w3c)
 
 
@@ -173,14 +172,14 @@ def open_request(scope: dict[str, Any], tracer: Tracer) -> ServerRequest | None:
     if scope["type"] not in ("http", "websocket") or (known is not None and not known.ended):
         return None
     method, path = scope.get("method") or "GET", scope.get("path") or "/"
-    outer = request_around(method, path)
+    outer = request_around(method, str, path)
     if outer is not None:
         scope[REQUEST_KEY] = outer
         return None
     _list_headers(scope)
     request = start_http_server(tracer, scope, _GETTER, method, attributes_of)
     if request is not None:
-        request.target = (method, path)
+        request.target = (method, str, path)
         scope[REQUEST_KEY] = request
     return request
 

@@ -21,7 +21,7 @@ from opentelemetry.propagators.composite import CompositePropagator
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.connect import CONNECT, GRPC, code_of, metadata_of, method_of, read
 from tracerun.instrumentation.context import client_suppressed, detach, excluded, tracer
-from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.headers import CAPTURED
 from tracerun.instrumentation.http import address_of, authority
 from tracerun.instrumentation.patching import (
     around,
@@ -128,7 +128,7 @@ def _start(client: Any, context: Any) -> _Call | None:
     call = start_client_call(_TRACER, method_of(method), authority(host, port), system)
     if call is None:
         return None
-    if Captured.client_request is not None:
+    if CAPTURED.client_request is not None:
         call.sends(metadata_of(headers))
     # The client has made these headers of what the program has passed, for this one call.
     inject_into(headers, call.context, lambda: host)
@@ -146,7 +146,7 @@ def _propagator(original: Any) -> Any:
 
 def _answered(args: tuple[Any, ...], _: dict[str, Any]) -> None:
     # ([status,] headers), or trailers; what is nothing but a status comes as both.
-    answer: Any = otel_context.get_current().get(_ANSWER) if Captured.client_response is not None else None
+    answer: Any = otel_context.get_current().get(_ANSWER) if CAPTURED.client_response is not None else None
     if answer is not None:
         pairs = metadata_of(args[-1])
         if pairs not in answer:

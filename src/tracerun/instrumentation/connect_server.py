@@ -13,7 +13,7 @@ from tracerun.instrumentation import asgi, redaction, wsgi
 from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation.connect import CONNECT, GRPC, code_of, metadata_of, method_of, read
 from tracerun.instrumentation.context import fail, record_exception, tracer
-from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.headers import CAPTURED
 from tracerun.instrumentation.http import REQUEST_KEY, SERVER_ERROR, ServerRequest, current_request
 from tracerun.instrumentation.patching import after, replacing
 from tracerun.instrumentation.rpc import SERVER_ERRORS, capture
@@ -64,9 +64,9 @@ class _Call:
 
     def _capture(self, span: Any) -> None:
         context, self.context = self.context, None
-        capture(span, Captured.server_request, captured.RPC_REQUEST, metadata_of(read(context.request_headers)))
+        capture(span, CAPTURED.server_request, captured.RPC_REQUEST, metadata_of(read(context.request_headers)))
         answer = (metadata_of(read(part)) for part in (context.response_headers, context.response_trailers))
-        capture(span, Captured.server_response, captured.RPC_RESPONSE, *answer)
+        capture(span, CAPTURED.server_response, captured.RPC_RESPONSE, *answer)
 
     def _describe_end(self, request: ServerRequest) -> None:
         span, error = request.span, self.error
@@ -140,7 +140,7 @@ def _answering(original: Any) -> Any:
 
 def _keep_metadata(_: None, args: tuple[Any, ...], __: dict[str, Any]) -> None:
     # The first in a request is its own; a handler's calls to other services have theirs.
-    if Captured.server_request is not None or Captured.server_response is not None:
+    if CAPTURED.server_request is not None or CAPTURED.server_response is not None:
         call = _current_call()
         if call is not None and call.context is None:
             call.context = args[0]

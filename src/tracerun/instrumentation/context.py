@@ -120,6 +120,26 @@ class Later(partial[dict[str, Any]], Mapping[str, Any]):
         return self.copy().items()
 
 
+def start_span(  # noqa: PLR0917 - by position, for each request comes here
+    tracer: Tracer,
+    name: str,
+    parent: Context,
+    kind: SpanKind,
+    describe: Callable[..., dict[str, Any]],
+    about: tuple[Any, ...],
+) -> Span:
+    """Starts a span whose attributes, ``describe(*about)``, are made only if it is sampled."""
+    try:
+        start = tracer.start_described  # type: ignore[attr-defined]
+    except AttributeError:  # the program's own
+        pass
+    else:
+        span: Span | None = start(name, parent, kind, describe, about)
+        if span is not None:
+            return span
+    return tracer.start_span(name, parent, kind, Later(describe, *about))
+
+
 def fail(span: Span, error: BaseException, *, describe: bool = True) -> None:
     """Marks a span as failed by an exception (specification: "Recording Errors").
 
@@ -193,14 +213,14 @@ class ClientSpan:
         self.span.end()
 
 
-def start_client(
+def start_client(  # noqa: PLR0917 - as above
     kind: type[ClientSpan],
     tracer: Tracer,
     name: str,
-    attributes: Mapping[str, Any],
+    describe: Callable[..., dict[str, Any]],
+    about: tuple[Any, ...],
     inject: Callable[[Context], None],
-    *,
-    parent: Context | None = None,
+    parent: Context,
 ) -> ClientSpan:
     """Starts a CLIENT span, hands its context to the request, and makes it current.
 
@@ -208,13 +228,12 @@ def start_client(
         kind: The class that knows how this library's calls end.
         tracer: Of the library's instrumentation.
         name: The span's name.
-        attributes: All that is known before the call.
+        describe: Makes the attributes that are known before the call.
+        about: What it makes them of.
         inject: Puts the context into the request (headers, metadata).
-        parent: Where the span belongs; the current context by default.
+        parent: Where the span belongs.
     """
-    if parent is None:
-        parent = get_current()
-    span = tracer.start_span(name, parent, CLIENT, attributes)
+    span = start_span(tracer, name, parent, CLIENT, describe, about)
     values = dict(parent)
     values[_SPAN_KEY] = span
     # What the library calls underneath (requests over urllib3) is this same request.

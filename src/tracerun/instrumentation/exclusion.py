@@ -29,32 +29,36 @@ EXCLUDED_KEY = "tracerun.excluded"
 _ANY_SERVER = ("asgi", "wsgi")
 
 
-class Exclusion:
+class _Exclusion:
     """What is left out in this process.
 
     Attributes:
         on: Whether anything is: where not, a request costs this one look.
     """
 
-    on = False
-    paths: re.Pattern[str] | None = None
-    urls: re.Pattern[str] | None = None
-    urls_of: Mapping[str, re.Pattern[str]] = {}
-    services: frozenset[str] = frozenset()
+    def __init__(self) -> None:
+        self.on = False
+        self.paths: re.Pattern[str] | None = None
+        self.urls: re.Pattern[str] | None = None
+        self.urls_of: Mapping[str, re.Pattern[str]] = {}
+        self.services: frozenset[str] = frozenset()
+
+
+EXCLUSION = _Exclusion()
 
 
 def configure(settings: Settings) -> list[str]:
     """Takes what the settings leave out; a line for each regular expression that is none."""
     problems: list[str] = []
-    Exclusion.paths = _of_paths(settings.exclude_url)
-    Exclusion.urls = any_of("OTEL_PYTHON_EXCLUDED_URLS", settings.excluded_urls, problems)
+    EXCLUSION.paths = _of_paths(settings.exclude_url)
+    EXCLUSION.urls = any_of("OTEL_PYTHON_EXCLUDED_URLS", settings.excluded_urls, problems)
     compiled = {
         library: any_of(f"OTEL_PYTHON_{library.upper()}_EXCLUDED_URLS", expressions, problems)
         for library, expressions in settings.excluded_urls_of.items()
     }
-    Exclusion.urls_of = {library: pattern for library, pattern in compiled.items() if pattern is not None}
-    Exclusion.services = frozenset(settings.excluded_services)
-    Exclusion.on = bool(Exclusion.paths or Exclusion.urls or Exclusion.urls_of or Exclusion.services)
+    EXCLUSION.urls_of = {library: pattern for library, pattern in compiled.items() if pattern is not None}
+    EXCLUSION.services = frozenset(settings.excluded_services)
+    EXCLUSION.on = bool(EXCLUSION.paths or EXCLUSION.urls or EXCLUSION.urls_of or EXCLUSION.services)
     return problems
 
 
@@ -73,7 +77,7 @@ def _of_path(path: str) -> str:
 def excludes_incoming(attributes: Mapping[str, Any]) -> bool:
     """Whether an incoming request is left out, by its attributes."""
     path = attributes.get("url.path", "/")
-    if Exclusion.paths is not None and Exclusion.paths.match(path):
+    if EXCLUSION.paths is not None and EXCLUSION.paths.match(path):
         return True
     patterns = _of_servers()
     if not patterns:
@@ -86,8 +90,8 @@ def excludes_incoming(attributes: Mapping[str, Any]) -> bool:
 
 
 def _of_servers() -> list[re.Pattern[str]]:
-    own = [pattern for library, pattern in Exclusion.urls_of.items() if _is_server_in_use(library)]
-    return own or ([] if Exclusion.urls is None else [Exclusion.urls])
+    own = [pattern for library, pattern in EXCLUSION.urls_of.items() if _is_server_in_use(library)]
+    return own or ([] if EXCLUSION.urls is None else [EXCLUSION.urls])
 
 
 def _is_server_in_use(name: str) -> bool:
@@ -99,9 +103,9 @@ def _is_server_in_use(name: str) -> bool:
 
 def excludes_outgoing(library: str, url: str) -> bool:
     """Whether a request that the program makes by a library is left out."""
-    if Exclusion.paths is not None and Exclusion.paths.match(_path_of(url)):
+    if EXCLUSION.paths is not None and EXCLUSION.paths.match(_path_of(url)):
         return True
-    pattern = Exclusion.urls_of.get(library, Exclusion.urls)
+    pattern = EXCLUSION.urls_of.get(library, EXCLUSION.urls)
     return pattern is not None and pattern.search(url) is not None
 
 
@@ -113,8 +117,8 @@ def _path_of(url: str) -> str:
 def excludes_call(method: str) -> bool:
     """Whether a gRPC call is left out, by its method: ``package.Service/Method``."""
     path = f"/{method}"
-    if Exclusion.paths is not None and Exclusion.paths.match(path):
+    if EXCLUSION.paths is not None and EXCLUSION.paths.match(path):
         return True
-    if Exclusion.urls is not None and Exclusion.urls.search(path):
+    if EXCLUSION.urls is not None and EXCLUSION.urls.search(path):
         return True
-    return method.partition("/")[0] in Exclusion.services
+    return method.partition("/")[0] in EXCLUSION.services

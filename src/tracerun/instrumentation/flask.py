@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import sys
-from functools import partial, update_wrapper
-from types import MethodType
+from functools import update_wrapper
 from typing import Any
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import serving, wsgi
-from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.http import ServerRequest, current_request
+from tracerun.instrumentation.context import get_current, tracer
+from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest
 from tracerun.instrumentation.patching import before
 
 _GUARD = guarded("flask")
 
 
 def _dispatching(original: Any) -> Any:
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        traced = None
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        traced: Any = None
         try:
-            traced = current_request()
+            traced = get_current().get(REQUEST_KEY)
             if traced is not None and traced.recorded:
                 _set_route(traced)
         except Exception as error:
             if not _GUARD.swallows(error):
                 raise
-        response = original(*args, **kwargs)
+        # What Flask calls it with, by the shorter way.
+        response = original(self, *args, **kwargs) if args or kwargs else original(self)
         if traced is not None:
-            traced.answer = partial(_is_all_there, response)
+            traced.answer = (response, _is_all_there)
         return response
 
     return update_wrapper(wrapper, original)
@@ -46,28 +46,35 @@ def _is_all_there(response: Any, body: Any) -> bool:
     It is what werkzeug makes of a usual response, of a text or bytes; not of a stream, one of the program's own
     classes or methods or with callbacks for its end, nor what a middleware has made of the body.
     """
-    modules = sys.modules
-    if (
-        type(body) is not modules["werkzeug.wsgi"].ClosingIterator
-        or type(response) is not (usual := modules["flask.wrappers"].Response)
-        or response._on_close
-        or len(body._callbacks) != 2  # noqa: PLR2004 - that of what encodes it, and the response's own
-    ):
+    iterator, usual, close, encoding = _USUAL
+    if type(body) is not iterator or type(response) is not usual or response._on_close:
         return False
-    parts, (encoded, close) = response.response, body._callbacks
-    return (
-        type(parts) is list
-        and len(parts) == 1
-        and type(parts[0]) in _PLAIN
-        and type(close) is MethodType
-        and close.__self__ is response
-        and close.__func__ is usual.close
-        and getattr(getattr(encoded, "__self__", None), "gi_code", None)
-        is modules["werkzeug.wrappers.response"]._iter_encoded.__code__
-    )
+    parts, callbacks = response.response, body._callbacks
+    if type(parts) is not list or len(parts) != 1 or type(parts[0]) not in _PLAIN or len(callbacks) != _OF_ITS_OWN:
+        return False
+    try:
+        encoded, closed = callbacks
+        return closed.__self__ is response and closed.__func__ is close and encoded.__self__.gi_code is encoding
+    except AttributeError:  # something else than the two methods
+        return False
 
 
-_PLAIN = (bytes, str)
+_PLAIN = frozenset((bytes, str))
+# A body's callbacks: that of what encodes it, and the response's own.
+_OF_ITS_OWN = 2
+
+
+def _usual() -> tuple[Any, Any, Any, Any]:
+    """Of a usual body and its response the classes, what closes it, and the code that encodes it."""
+    try:
+        response = sys.modules["flask.wrappers"].Response
+        encoding = sys.modules["werkzeug.wrappers.response"]._iter_encoded.__code__
+        return sys.modules["werkzeug.wsgi"].ClosingIterator, response, response.close, encoding
+    except (AttributeError, KeyError):  # an older release: no body is
+        return None, None, None, None
+
+
+_USUAL = _usual()
 
 
 def _record(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

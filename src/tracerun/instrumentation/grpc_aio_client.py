@@ -14,7 +14,7 @@ from weakref import finalize
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.headers import CAPTURED
 from tracerun.instrumentation.patching import after, argument, around_changed, with_argument
 from tracerun.instrumentation.rpc import ClientCall, start_client_call
 
@@ -39,7 +39,7 @@ class _End:
         if inner is not None:
             with _GUARD:
                 status = inner._status
-                if Captured.client_response is not None:
+                if CAPTURED.client_response is not None:
                     self.call.answered(inner._initial_metadata, status.trailing_metadata())
                 self.call.ended(status.code(), status.details())
 

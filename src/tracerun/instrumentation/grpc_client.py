@@ -19,7 +19,7 @@ import grpc
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation.context import attach, detach, tracer
-from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.headers import CAPTURED
 from tracerun.instrumentation.patching import Call, after, argument, around_changed, before, with_argument
 from tracerun.instrumentation.rpc import ClientCall, start_client_call
 
@@ -58,7 +58,7 @@ class _Waiting:
     def __init__(self, call: ClientCall, token: Token[Context] | None = None) -> None:
         self._call = call
         self._token = token
-        self._waiting = None if Captured.client_response is None else _WAITED_FOR.set(call)
+        self._waiting = None if CAPTURED.client_response is None else _WAITED_FOR.set(call)
 
     def ended(self, result: Any) -> Any:
         """There is a response."""

@@ -16,7 +16,7 @@ import grpc
 
 from tracerun.instrumentation.context import attach, get_current, reset, suppressed, tracer
 from tracerun.instrumentation.grpc_handlers import FIELDS, Handler
-from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.headers import CAPTURED
 from tracerun.instrumentation.patching import after, argument, before, replacing, with_argument
 from tracerun.instrumentation.rpc import code_name, text
 from tracerun.instrumentation.rpc_server import GUARD, ServerCall, Steps, run
@@ -36,7 +36,7 @@ _EXPERIMENTAL = ("experimental_non_blocking", "experimental_thread_pool")
 class _Call(ServerCall):
     def bind(self, rpc: Any) -> None:
         super().bind(rpc)
-        if Captured.server_response is not None:
+        if CAPTURED.server_response is not None:
             setattr(rpc, _KEY, self)
         if not rpc.add_callback(self.over):
             self.over()

@@ -26,16 +26,20 @@ RPC_REQUEST, RPC_RESPONSE = "rpc.request.metadata.", "rpc.response.metadata."
 _GRPC_MESSAGE, _GRPC_DETAILS = "grpc-message", "grpc-status-details-bin"
 
 
-class Captured:
+class _Captured:
     """The names that are asked for; none where nothing is, which costs a request one look each."""
 
-    server_request: re.Pattern[str] | None = None
-    # Those of the names that are no expressions, for requests whose headers can be asked for and not listed.
-    server_request_names: tuple[str, ...] = ()
-    server_response: re.Pattern[str] | None = None
-    client_request: re.Pattern[str] | None = None
-    client_response: re.Pattern[str] | None = None
-    hidden: re.Pattern[str] | None = None
+    def __init__(self) -> None:
+        self.server_request: re.Pattern[str] | None = None
+        # Those of the names that are no expressions, for requests whose headers can be asked for and not listed.
+        self.server_request_names: tuple[str, ...] = ()
+        self.server_response: re.Pattern[str] | None = None
+        self.client_request: re.Pattern[str] | None = None
+        self.client_response: re.Pattern[str] | None = None
+        self.hidden: re.Pattern[str] | None = None
+
+
+CAPTURED = _Captured()
 
 
 def configure(settings: Settings) -> list[str]:
@@ -44,12 +48,12 @@ def configure(settings: Settings) -> list[str]:
     for name in ("server_request", "server_response", "client_request", "client_response"):
         setting = getattr(type(settings), f"capture_{name}")
         expressions = getattr(settings, f"capture_{name}")
-        setattr(Captured, name, any_of(setting.variables[0], expressions, problems, re.IGNORECASE))
-    Captured.server_request_names = tuple(
+        setattr(CAPTURED, name, any_of(setting.variables[0], expressions, problems, re.IGNORECASE))
+    CAPTURED.server_request_names = tuple(
         name.lower() for name in settings.capture_server_request if name.replace("-", "_").isidentifier()
     )
     fields = type(settings).sanitize_fields.variables[0]
-    Captured.hidden = any_of(fields, settings.sanitize_fields, problems, re.IGNORECASE)
+    CAPTURED.hidden = any_of(fields, settings.sanitize_fields, problems, re.IGNORECASE)
     return problems
 
 
@@ -71,7 +75,7 @@ def attributes(wanted: re.Pattern[str], prefix: str, items: Iterable[Any] | None
 
 
 def _shown(name: str, value: str) -> str:
-    hidden = Captured.hidden is not None and Captured.hidden.search(name)
+    hidden = CAPTURED.hidden is not None and CAPTURED.hidden.search(name)
     if hidden or name == _GRPC_DETAILS or redaction.is_secret_header(name):
         return REDACTED
     if name == _GRPC_MESSAGE:

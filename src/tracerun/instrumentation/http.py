@@ -26,12 +26,13 @@ from tracerun.instrumentation.context import (
     library_of,
     record_exception,
     start_client,
+    start_span,
     suppressed,
 )
-from tracerun.instrumentation.exclusion import Exclusion, excludes_incoming, excludes_outgoing
-from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.exclusion import EXCLUSION, excludes_incoming, excludes_outgoing
+from tracerun.instrumentation.headers import CAPTURED
 from tracerun.instrumentation.methods import method_attributes, span_name
-from tracerun.instrumentation.propagation import HeaderGetter, extract, inject_into
+from tracerun.instrumentation.propagation import NOBODY, HeaderGetter, extract, inject_into
 from tracerun.instrumentation.theirs import is_traced
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class HttpClientSpan(ClientSpan):
         peer = self.peer_of(response)
         if peer is not None:
             self.reached(peer)
-        wanted = Captured.client_response
+        wanted = CAPTURED.client_response
         if wanted is not None:
             pairs = captured.items_of(self.headers_of(response))
             span.set_attributes(captured.attributes(wanted, captured.HTTP_RESPONSE, pairs))
@@ -159,15 +160,16 @@ def start_http_client(
     parent = get_current()
     if client_suppressed(parent):
         return None
-    if Exclusion.on and excludes_outgoing(library_of(tracer), url):
+    if EXCLUSION.on and excludes_outgoing(library_of(tracer), url):
         parent = excluded(parent)
     return start_client(
         kind,
         tracer,
         span_name(method),
-        Later(_outgoing, method, url, headers, resends),
+        _outgoing,
+        (method, url, headers, resends),
         lambda context: inject_into(headers, context, lambda: address_of(url)[0]),
-        parent=parent,
+        parent,
     )
 
 
@@ -182,7 +184,7 @@ def _outgoing(method: str, url: str, headers: Any, resends: int = 0) -> dict[str
         attributes["server.port"] = port
     if resends:
         attributes["http.request.resend_count"] = resends
-    wanted = Captured.client_request
+    wanted = CAPTURED.client_request
     if wanted is not None:
         attributes.update(captured.attributes(wanted, captured.HTTP_REQUEST, captured.items_of(headers)))
     return attributes
@@ -226,7 +228,6 @@ _remembered = lru_cache(HOSTS)(_split_host)
 _REMEMBERED_SCHEMES = frozenset(("", *DEFAULT_PORTS))
 
 
-_ENDED = Context()
 # A context lets nobody put anything in; this is one that nobody has seen yet.
 _put = dict.update
 
@@ -240,8 +241,9 @@ class ServerRequest:
         recorded: Whether anything that is found out about the request goes anywhere.
         route: The route's template, set by the framework's instrumentor; empty where none is known.
         handled: The exception that the framework answers for the program, which gets no further.
-        answer: Tells the body of the framework's answer, where nothing of the program's runs while it is sent.
-        target: Method and path, by which an adapter's inner request is known to be this one.
+        answer: The framework's answer, and what tells of it and a body whether nothing of the program's runs while
+            that is sent.
+        target: Method, and what gives the path of what, by which an adapter's inner request is known to be this one.
         describe: Describes the span in place of HTTP's rules (RPC over HTTP), and gives whether it has.
         ended: Whether the span has ended.
 
@@ -258,8 +260,8 @@ class ServerRequest:
     error: BaseException | None = None
     handled: BaseException | None = None
     body_end: int | None = None
-    answer: Callable[[Any], bool] | None = None
-    target: tuple[str, str] | None = None
+    answer: tuple[Any, Callable[[Any, Any], bool]] | None = None
+    target: tuple[str, Callable[[Any], str], Any] | None = None
     describe: Callable[[ServerRequest], bool] | None = None
     ended = False
 
@@ -280,7 +282,7 @@ class ServerRequest:
             return
         self.ended = True
         # They refer to each other: what has ended is not to wait for the garbage collector.
-        self.context = _ENDED
+        self.context, self.target = NOBODY, None
         if not self.recorded:
             return
         span = self.span
@@ -308,7 +310,7 @@ class ServerRequest:
 
     def answered(self, headers: Any) -> None:
         """The response's headers, a mapping or pairs, are known."""
-        wanted = Captured.server_response
+        wanted = CAPTURED.server_response
         if wanted is not None and self.span.is_recording():
             pairs = captured.items_of(headers)
             self.span.set_attributes(captured.attributes(wanted, captured.HTTP_RESPONSE, pairs))
@@ -329,12 +331,13 @@ def current_request() -> ServerRequest | None:
     return request if isinstance(request, ServerRequest) else None
 
 
-def request_around(method: str, path: str) -> ServerRequest | None:
+def request_around(method: str, path_of: Callable[[Any], str], carrier: Any) -> ServerRequest | None:
     """The request in progress, if it is this one: adapters (ASGI to WSGI, say) make an environ or scope anew."""
-    if not get_current():  # as nearly always: nothing is around this
-        return None
     request = current_request()
-    return request if request is not None and not request.ended and request.target == (method, path) else None
+    if request is None or request.target is None or request.ended:
+        return None
+    its_method, its_path_of, its_carrier = request.target
+    return request if its_method == method and its_path_of(its_carrier) == path_of(carrier) else None
 
 
 def start_http_server(
@@ -361,17 +364,19 @@ def start_http_server(
     if around and (suppressed(around) or is_traced(SERVER, around)):
         return None
     parent = extract(carrier, getter)
-    name = span_name(method)
-    described = Later(_incoming, method, carrier, getter, attributes)
-    if Exclusion.on and excludes_incoming(described):
+    name, about = span_name(method), (method, carrier, getter, attributes)
+    if EXCLUSION.on and excludes_incoming(Later(_incoming, *about)):
         parent = excluded(parent)
     request = ServerRequest()
-    request.span = span = tracer.start_span(name, parent, SERVER, described)
+    request.span = span = start_span(tracer, name, parent, SERVER, _incoming, about)
     request.recorded = span.is_recording()
     request._method = name
     # Beside the span the request itself, for those below that have neither environ nor scope at hand.
-    _put(parent, {_SPAN_KEY: span, REQUEST_KEY: request})
-    request.context = parent
+    if parent is NOBODY:
+        request.context = Context({_SPAN_KEY: span, REQUEST_KEY: request})
+    else:
+        _put(parent, {_SPAN_KEY: span, REQUEST_KEY: request})
+        request.context = parent
     return request
 
 
@@ -384,8 +389,8 @@ def _incoming(
     path = made.get("url.path")
     if path:
         made["url.path"] = redaction.path(path)
-    wanted = Captured.server_request
+    wanted = CAPTURED.server_request
     if wanted is not None:
-        pairs = getter.items(carrier, Captured.server_request_names)
+        pairs = getter.items(carrier, CAPTURED.server_request_names)
         made.update(captured.attributes(wanted, captured.HTTP_REQUEST, pairs))
     return made

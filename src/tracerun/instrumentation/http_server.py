@@ -7,7 +7,7 @@ from typing import Any
 
 from tracerun.instrumentation import serving
 from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.headers import CAPTURED
 from tracerun.instrumentation.patching import after, argument, around, before
 
 _TRACER = tracer("http_server")
@@ -77,7 +77,7 @@ def _set_status(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def _answer(args: tuple[Any, ...], _: dict[str, Any]) -> None:
-    current = None if Captured.server_response is None else _of(args[0])
+    current = None if CAPTURED.server_response is None else _of(args[0])
     if current is None or current.serving is None:
         return
     request = current.serving.request

@@ -36,18 +36,22 @@ class HeaderGetter(Getter[Any]):
     Args:
         read: That function.
         items: Gives all pairs of the carrier; not needed for a mapping of headers, or an object that has one.
-        w3c: Gives the fields ``W3C`` in one go; not needed where reading one of them is quick.
+        w3c: Gives the fields ``W3C`` in one go, or None for none of them; not needed where reading one is quick.
     """
 
     def __init__(
         self,
         read: Callable[[Any, str], str | None],
         items: Callable[[Any], Iterable[Any] | None] = items_of,
-        w3c: Callable[[Any], Sequence[str | None]] | None = None,
+        w3c: Callable[[Any], Sequence[str | None] | None] | None = None,
     ) -> None:
         self._read = read
         self._items = items
-        self.w3c = w3c or (lambda carrier: [read(carrier, name) for name in W3C])
+        self.w3c = w3c or self._w3c
+
+    def _w3c(self, carrier: Any) -> list[str | None] | None:
+        fields = [self._read(carrier, name) for name in W3C]
+        return None if fields == _NONE else fields
 
     def items(self, carrier: Any, names: Iterable[str]) -> Iterable[Any]:
         """All pairs of the carrier; of one that cannot list them those of the names."""
@@ -69,46 +73,50 @@ class HeaderGetter(Getter[Any]):
 
 # The fields of the propagators that are used unless something else is set.
 W3C = ("traceparent", "tracestate", "baggage")
+_NONE: list[str | None] = [None] * len(W3C)
 # As nearly all of them are; what else is valid, or nearly so, is the propagator's to read.
 _TRACEPARENT = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-0([01])").fullmatch
 _FLAGS = {"0": NOT_SAMPLED, "1": SAMPLED}
 _FLAGS_TEXT = {NOT_SAMPLED: "00", SAMPLED: "01"}
 
 
-class _Standard:
-    """The global propagator, once it is known to be W3C's two."""
-
-    textmap: object = None
+# The global propagator, once it is known to be W3C's two.
+_STANDARD: list[object] = [None]
 
 
 def _is_standard(textmap: Any) -> bool:
     kinds = [type(part) for part in getattr(textmap, "_propagators", ())]
     if type(textmap) is not CompositePropagator or kinds != [TraceContextTextMapPropagator, W3CBaggagePropagator]:
         return False
-    _Standard.textmap = textmap
+    _STANDARD[0] = textmap
     return True
+
+
+# What a request without a caller belongs to.
+NOBODY = Context()
 
 
 def extract(carrier: Any, getter: HeaderGetter) -> Context:
     """The caller's context from a request, on nothing else: what this process was doing is not its parent.
 
-    Made for this request alone.
+    Either ``NOBODY`` or made for this request alone.
     """
     textmap = propagate.get_global_textmap()
-    if textmap is _Standard.textmap or _is_standard(textmap):
-        traceparent, tracestate, entries = getter.w3c(carrier)
+    if textmap is _STANDARD[0] or _is_standard(textmap):
+        fields = getter.w3c(carrier)
+        if fields is None:
+            return NOBODY
+        traceparent, tracestate, entries = fields
         if tracestate is None and entries is None:
-            if traceparent is None:
-                return Context()
             caller = _caller(traceparent)
             if caller is not None:
                 return Context({_SPAN_KEY: NonRecordingSpan(caller)})
     return _extract_by(textmap, carrier, getter)
 
 
-def _caller(traceparent: str) -> SpanContext | None:
+def _caller(traceparent: str | None) -> SpanContext | None:
     """The caller's span; none where the text is anything but plain."""
-    match = _TRACEPARENT(traceparent)
+    match = _TRACEPARENT(traceparent or "")
     if match is None:
         return None
     trace_text, span_text, sampled = match.groups()
@@ -156,7 +164,7 @@ for _name in _TALKATIVE:
     logging.getLogger(f"opentelemetry.{_name}").addFilter(_NotOurs())
 
 
-class BaggageHosts:
+class _BaggageHosts:
     """Where baggage may go, as the settings say.
 
     Attributes:
@@ -164,21 +172,25 @@ class BaggageHosts:
         ends: The same of ``*.example.com``, as ``.example.com``.
     """
 
-    known: frozenset[str] | None = None
-    ends: tuple[str, ...] = ()
+    def __init__(self) -> None:
+        self.known: frozenset[str] | None = None
+        self.ends: tuple[str, ...] = ()
+
+
+BAGGAGE_HOSTS = _BaggageHosts()
 
 
 def allow_baggage(hosts: tuple[str, ...]) -> None:
     """Takes the hosts that baggage may go to; an empty list is every host."""
     names = [host.lower() for host in hosts]
-    BaggageHosts.known = frozenset(names) if names else None
-    BaggageHosts.ends = tuple(name[1:] for name in names if name.startswith("*"))
+    BAGGAGE_HOSTS.known = frozenset(names) if names else None
+    BAGGAGE_HOSTS.ends = tuple(name[1:] for name in names if name.startswith("*"))
 
 
 def takes_baggage(host: str) -> bool:
     """Whether baggage may go to a host."""
-    known, name = BaggageHosts.known, host.lower()
-    return known is None or name in known or (bool(BaggageHosts.ends) and name.endswith(BaggageHosts.ends))
+    known, name = BAGGAGE_HOSTS.known, host.lower()
+    return known is None or name in known or (bool(BAGGAGE_HOSTS.ends) and name.endswith(BAGGAGE_HOSTS.ends))
 
 
 def inject_into(carrier: Any, context: Context, host: Callable[[], str] | None = None) -> None:
@@ -189,11 +201,11 @@ def inject_into(carrier: Any, context: Context, host: Callable[[], str] | None =
         context: The context.
         host: Gives the host that they are sent to, where only some may have baggage.
     """
-    if BaggageHosts.known is not None and not takes_baggage(host() if host is not None else ""):
+    if BAGGAGE_HOSTS.known is not None and not takes_baggage(host() if host is not None else ""):
         context = baggage.clear(context)
     textmap = propagate.get_global_textmap()
     span: Any = context.get(_SPAN_KEY)
-    if span is None or context.get(_BAGGAGE_KEY) or not (textmap is _Standard.textmap or _is_standard(textmap)):
+    if span is None or context.get(_BAGGAGE_KEY) or not (textmap is _STANDARD[0] or _is_standard(textmap)):
         textmap.inject(carrier, context)
         return
     own: SpanContext = span.get_span_context()

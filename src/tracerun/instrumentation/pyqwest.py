@@ -15,8 +15,8 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, Status, Status
 
 from tracerun.agent.guard import guarded
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import Later, client_suppressed, excluded, tracer
-from tracerun.instrumentation.exclusion import Exclusion, excludes_outgoing
+from tracerun.instrumentation.context import CLIENT, client_suppressed, excluded, start_span, tracer
+from tracerun.instrumentation.exclusion import EXCLUSION, excludes_outgoing
 from tracerun.instrumentation.http import CLIENT_ERROR
 from tracerun.instrumentation.methods import method_attributes, span_name
 
@@ -55,10 +55,10 @@ class PyqwestTracer(trace.Tracer):
 def _start(parent: Context, attributes: Mapping[str, Any]) -> Span:
     if client_suppressed(parent):
         return _none(parent)
-    if Exclusion.on and excludes_outgoing("pyqwest", attributes["url.full"]):
+    if EXCLUSION.on and excludes_outgoing("pyqwest", attributes["url.full"]):
         return _none(excluded(parent))
     name = span_name(attributes["http.request.method"])
-    return _Span(_TRACER.start_span(name, parent, SpanKind.CLIENT, Later(_described, attributes)))
+    return _Span(start_span(_TRACER, name, parent, CLIENT, _described, (attributes,)))
 
 
 def _none(context: Context | None) -> Span:

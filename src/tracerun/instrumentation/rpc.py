@@ -28,9 +28,9 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
-from tracerun.instrumentation.context import CLIENT, excluded, get_current, suppressed, type_name
-from tracerun.instrumentation.exclusion import Exclusion, excludes_call
-from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.context import CLIENT, excluded, get_current, start_span, suppressed, type_name
+from tracerun.instrumentation.exclusion import EXCLUSION, excludes_call
+from tracerun.instrumentation.headers import CAPTURED
 from tracerun.instrumentation.http import split_host
 from tracerun.instrumentation.propagation import W3C, HeaderGetter, inject_into
 from tracerun.instrumentation.theirs import is_traced
@@ -124,7 +124,7 @@ def _read(metadata: Any, name: str) -> str | None:
     return (",".join(values) if name in ("tracestate", "baggage") else values[0]) if values else None
 
 
-def _read_w3c(metadata: Any) -> tuple[str | None, str | None, str | None]:
+def _read_w3c(metadata: Any) -> tuple[str | None, str | None, str | None] | None:
     found: dict[str, str] = {}
     for key, value in metadata or ():
         if key in W3C and isinstance(value, str):
@@ -132,7 +132,7 @@ def _read_w3c(metadata: Any) -> tuple[str | None, str | None, str | None]:
                 found[key] = value
             elif key != "traceparent":
                 found[key] += f",{value}"
-    return found.get("traceparent"), found.get("tracestate"), found.get("baggage")
+    return (found.get("traceparent"), found.get("tracestate"), found.get("baggage")) if found else None
 
 
 METADATA_GETTER = HeaderGetter(_read, w3c=_read_w3c)
@@ -198,7 +198,7 @@ class ClientCall:
 
     def metadata(self, given: Any) -> Any:
         """The call's metadata with its context in it; what is named of the caller's own becomes attributes."""
-        if Captured.client_request is not None:
+        if CAPTURED.client_request is not None:
             self.sends(given)
         return with_context(given, self.context, self._host)
 
@@ -207,11 +207,11 @@ class ClientCall:
 
     def sends(self, metadata: Any) -> None:
         """What is named of the caller's own metadata becomes attributes."""
-        capture(self.span, Captured.client_request, captured.RPC_REQUEST, metadata)
+        capture(self.span, CAPTURED.client_request, captured.RPC_REQUEST, metadata)
 
     def answered(self, *metadata: Any) -> None:
         """So does what is named of the metadata that the call was answered with, before and after its messages."""
-        capture(self.span, Captured.client_response, captured.RPC_RESPONSE, *metadata)
+        capture(self.span, CAPTURED.client_response, captured.RPC_RESPONSE, *metadata)
 
     def ended(self, code: Any, details: Any = None) -> None:
         """The call has a status. Any but OK is an error of the client's."""
@@ -260,7 +260,7 @@ def start_client_call(
     if parent and (suppressed(parent) or is_traced(CLIENT, parent, "grpc")):
         return None
     name, attributes = _client_start(method, target, system)
-    if Exclusion.on and excludes_call(name):
+    if EXCLUSION.on and excludes_call(name):
         parent = excluded(parent)
-    span = tracer.start_span(name, parent, CLIENT, attributes)
+    span = start_span(tracer, name, parent, CLIENT, attributes.copy, ())
     return ClientCall(span, Context({**parent, _SPAN_KEY: span}), target)

@@ -18,8 +18,8 @@ from tracerun.agent.guard import guarded
 from tracerun.instrumentation import headers as captured
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.context import SERVER, attach, excluded, get_current, record_exception, reset
-from tracerun.instrumentation.exclusion import Exclusion, excludes_call
-from tracerun.instrumentation.headers import Captured
+from tracerun.instrumentation.exclusion import EXCLUSION, excludes_call
+from tracerun.instrumentation.headers import CAPTURED
 from tracerun.instrumentation.propagation import extract
 from tracerun.instrumentation.rpc import (
     METADATA_GETTER,
@@ -82,9 +82,9 @@ class ServerCall:
         self._once = allocate_lock()
         self.method = method
         parent = extract(metadata, METADATA_GETTER)
-        if Exclusion.on and excludes_call(method.removeprefix("/")):
+        if EXCLUSION.on and excludes_call(method.removeprefix("/")):
             parent = excluded(parent)
-        if Captured.server_request is not None:
+        if CAPTURED.server_request is not None:
             self._metadata = metadata
         self.parent = self.context = parent
 
@@ -122,7 +122,7 @@ class ServerCall:
         span = self._tracer.start_span(name, self.parent, SERVER, attributes, start_time=self._arrived)
         self.span, self.recorded, self.context = span, span.is_recording(), Context({**self.parent, _SPAN_KEY: span})
         if self._metadata is not None:
-            capture(span, Captured.server_request, captured.RPC_REQUEST, self._metadata)
+            capture(span, CAPTURED.server_request, captured.RPC_REQUEST, self._metadata)
 
     def bind(self, rpc: Any) -> None:
         """The handler of a call that is recorded is about to run, with this servicer context."""
@@ -132,7 +132,7 @@ class ServerCall:
 
     def answers(self, metadata: Any) -> None:
         """Metadata has gone out."""
-        if metadata is not None and Captured.server_response is not None:
+        if metadata is not None and CAPTURED.server_response is not None:
             self._answer = (*self._answer, metadata)
 
     def leave(self) -> None:
@@ -213,9 +213,9 @@ class ServerCall:
             span.set_status(Status(StatusCode.ERROR, self._why()))
         if self._failure is not None:
             record_exception(span, self._failure)
-        if Captured.server_response is not None:
+        if CAPTURED.server_response is not None:
             answer = (*self._answer, self.trailing_metadata())
-            capture(span, Captured.server_response, captured.RPC_RESPONSE, *answer)
+            capture(span, CAPTURED.server_response, captured.RPC_RESPONSE, *answer)
 
     def _why(self) -> str | None:
         failure = self._failure

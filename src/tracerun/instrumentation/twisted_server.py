@@ -6,7 +6,7 @@ from typing import Any
 
 from tracerun.instrumentation import serving, wsgi
 from tracerun.instrumentation.context import tracer
-from tracerun.instrumentation.http import ServerRequest
+from tracerun.instrumentation.http import REQUEST_KEY, ServerRequest
 from tracerun.instrumentation.patching import after, argument, around, before
 
 _TRACER = tracer("twisted")
@@ -98,6 +98,7 @@ class _InRequest:
         self.request = request
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        environ[REQUEST_KEY] = self.request
         return wsgi.run_in(self.request, self.app, environ, start_response)
 
 

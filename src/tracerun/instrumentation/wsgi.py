@@ -44,7 +44,9 @@ def _header(environ: dict[str, Any], name: str) -> Any:
     return environ.get("HTTP_" + name.upper().replace("-", "_"))
 
 
-def _w3c(environ: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+def _w3c(environ: dict[str, Any]) -> tuple[str | None, str | None, str | None] | None:
+    if "HTTP_TRACEPARENT" not in environ and "HTTP_TRACESTATE" not in environ and "HTTP_BAGGAGE" not in environ:
+        return None
     get = environ.get
     return get("HTTP_TRACEPARENT"), get("HTTP_TRACESTATE"), get("HTTP_BAGGAGE")
 
@@ -52,7 +54,7 @@ def _w3c(environ: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
 _GETTER = HeaderGetter(_header, _headers, _w3c)
 _GUARD = guarded("a WSGI request")
 # A body that is all there: servers look at its type and length, and no code of the program follows.
-_WHOLE = (list, tuple)
+_WHOLE = frozenset((list, tuple))
 
 
 def path_of(environ: dict[str, Any]) -> str:
@@ -172,21 +174,20 @@ def open_request(environ: dict[str, Any], tracer: Tracer) -> ServerRequest | Non
     known: ServerRequest | None = environ.get(REQUEST_KEY)
     if known is not None and not known.ended:  # an ended one: the program uses an environ a second time
         return None if current_request() is known else known
-    method, path = environ.get("REQUEST_METHOD", "GET"), path_of(environ)
-    outer = request_around(method, path)
+    method = environ.get("REQUEST_METHOD", "GET")
+    outer = request_around(method, path_of, environ) if get_current() else None
     if outer is not None:
         environ[REQUEST_KEY] = outer
         return None
     request = start_http_server(tracer, environ, _GETTER, method, attributes_of)
     if request is not None:
-        request.target = (method, path)
+        request.target = (method, path_of, environ)
         environ[REQUEST_KEY] = request
     return request
 
 
 def run_in(request: ServerRequest, application: Callable[..., Any], environ: dict[str, Any], start: Any) -> Any:
     """Calls a WSGI application in a request, whose span ends with the body."""
-    environ[REQUEST_KEY] = request
     start_response = start
     if request.recorded:
         try:
@@ -246,8 +247,10 @@ def _is_whole(body: Any, environ: dict[str, Any], request: ServerRequest) -> boo
     if type(body) in _WHOLE:
         return True
     try:
-        if answer is not None and answer(body):
-            return True
+        if answer is not None:
+            response, is_all_there = answer
+            if is_all_there(response, body):
+                return True
     except Exception as error:  # one that cannot be told is wrapped
         if not _GUARD.swallows(error):
             raise
