@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def _refuse(*_: Any, **__: Any) -> None:
-    raise OSError(22, "Invalid argument")
+    raise RuntimeError("as an audit hook of the program's may do")
 
 
 class _Map(mmap.mmap):
@@ -57,15 +57,16 @@ def test_a_fork(fork: Callable[[], int], old_kernel: bool, monkeypatch: pytest.M
     if old_kernel:
         monkeypatch.setattr(mmap, "mmap", _Map)
     mark = forkmark.mark()
-    assert isinstance(mark, forkmark._ByPid) is old_kernel
+    assert isinstance(mark, forkmark.ByPid) is old_kernel
     mark[0] = 1
 
     def look() -> bytes:
-        before, mark[0] = bool(mark[0]), 1
-        below = _seen_in(fork, lambda: b"kept" if mark[0] else b"gone")
-        return f"{before} {bool(mark[0])} ".encode() + below
+        before = b"kept " if mark[0] else b"gone "
+        mark[0] = 1
+        again = b"set " if mark[0] else b"unset "
+        return before + again + _seen_in(fork, lambda: b"kept" if mark[0] else b"gone")
 
-    assert _seen_in(fork, look) == b"False True gone"
+    assert _seen_in(fork, look) == b"gone set gone"
     assert mark[0]
 
 
@@ -73,13 +74,13 @@ def test_an_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that says yes to any advice, even to what is none, does not follow it: the process's id tells."""
     monkeypatch.setattr(_Map, "takes", (forkmark.WIPE_ON_FORK, forkmark.NO_ADVICE))
     monkeypatch.setattr(mmap, "mmap", _Map)
-    assert isinstance(forkmark.mark(), forkmark._ByPid)
+    assert isinstance(forkmark.mark(), forkmark.ByPid)
 
 
-def test_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no page can be had the process's id tells."""
+def test_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no page can be had the process's id tells, whatever the reason."""
     monkeypatch.setattr(mmap, "mmap", _refuse)
     mark = forkmark.mark()
-    assert isinstance(mark, forkmark._ByPid)
+    assert isinstance(mark, forkmark.ByPid)
     mark[0] = 1
     assert mark[0]

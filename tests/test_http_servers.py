@@ -380,6 +380,7 @@ def test_a_span_held_open_in_a_body_keeps_its_children(run: Runner, web: Any) ->
 FLASK_ENDS = """
 import sys, flask, requests
 from werkzeug.test import create_environ
+from werkzeug.wrappers.response import _iter_encoded
 from werkzeug.wsgi import ClosingIterator
 
 URL, PARENT = sys.argv[1:]
@@ -420,6 +421,8 @@ def answer(how):
         setattr(response, how, lambda: ask() or original())
     if how == "object":
         response.iter_encoded = Parts
+    if how == "encoder":
+        response.iter_encoded = lambda: _iter_encoded(ask() or part for part in ["text"])
     if how == "text of its own":
         response.response = [Text("text")]
     if how == "late callback":
@@ -449,7 +452,7 @@ class Callback:
 
 app.wsgi_app = middleware
 for how in ("plain", "own class", "stream", "callback", "late callback", "close", "iter_encoded", "object",
-            "text of its own", "generator", "closing", "comparing"):
+            "encoder", "text of its own", "generator", "closing", "comparing"):
     body = app(create_environ("/" + how, headers={"traceparent": PARENT}), lambda *_: None)
     print(how, b"".join(body), type(body).__name__ if how == "plain" else "")
     body.close()
@@ -467,10 +470,10 @@ def test_flasks_bodies_run_in_their_requests(run: Runner, web: Any, sampled: str
     done = run.traced(*command)
     assert (done.out, done.theirs) == (plain.out, ""), done
     sent = [headers["traceparent"].split("-") for headers in web.seen]
-    assert [(parts[1], parts[3]) for parts in sent] == [(trace_id, sampled)] * 11
+    assert [(parts[1], parts[3]) for parts in sent] == [(trace_id, sampled)] * 12
     servers = [span for span in done.spans if span.kind == SERVER]
     callers = sorted(span.parent_id for span in done.spans if span.kind == CLIENT)
-    assert len(servers) == (12 if sampled == "01" else 0)
+    assert len(servers) == (13 if sampled == "01" else 0)
     assert callers == sorted(span.span_id for span in servers if span.attributes["url.path"] != "/plain")
 
 

@@ -193,6 +193,7 @@ def test_as_the_sdks(name: str, first: int, caplog: pytest.LogCaptureFixture) ->
 
 
 def _parents() -> Iterator[Context | None]:
+    yield set_span_in_context(NonRecordingSpan(None))  # type: ignore[arg-type]
     yield set_span_in_context(NonRecordingSpan(SpanContext(0, 0, False)))
     for flags, state, remote in itertools.product((0, 1), (None, TraceState([("k", "v")])), (False, True)):
         context = SpanContext(2**128 - 7 * (flags + 1), 9, remote, TraceFlags(flags), state)
@@ -265,6 +266,73 @@ def test_a_fork_past_python_shows_at_each_span(sampler: str, flags: int) -> None
         ids._mark[0] = 0  # as the kernel leaves it in a forked process
         tracer.start_span("GET", context)
         assert len(seen) == count
+
+
+def test_threads_of_a_process_forked_past_python() -> None:
+    """One of them sees to the fork, the others wait for it; none draws an id that the parent may draw."""
+    ids = PrivateIdGenerator()
+    before, seen, under_way, go_on = ids._bits, [], threading.Event(), threading.Event()
+
+    def on_unseen_fork() -> None:
+        seen.append(1)
+        under_way.set()
+        go_on.wait(20)
+        ids.reseed()
+
+    ids.on_unseen_fork = on_unseen_fork
+    drawn: list[Any] = []
+
+    def draw() -> None:
+        ids.generate_id_bits()
+        drawn.append(ids._bits)
+
+    ids._mark[0] = 0
+    threads = [threading.Thread(target=draw) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert under_way.wait(20)
+    assert drawn == []
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert (len(seen), len(drawn), before in drawn) == (1, 4, False)
+
+
+def test_the_mark_is_set_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sees the mark, while another thread draws the new seed, draws from the new generator."""
+    ids = PrivateIdGenerator()
+    ids._mark[0] = 0
+    marks: list[bool] = []
+
+    def urandom(count: int) -> bytes:
+        marks.append(bool(ids._mark[0]))
+        return bytes(count)
+
+    monkeypatch.setattr("tracerun.agent.provider.os.urandom", urandom)
+    ids.reseed()
+    assert (marks, bool(ids._mark[0])) == ([False], True)
+
+
+def test_an_id_generator_of_the_programs(run: Runner, web: Any) -> None:
+    """One that it puts into our provider makes the ids of all spans, as in any other provider."""
+    program = run.program(
+        "import sys, requests\nfrom opentelemetry import trace\n"
+        "from opentelemetry.sdk.trace.id_generator import IdGenerator\n"
+        "class Mine(IdGenerator):\n"
+        "    def generate_span_id(self): return 7\n"
+        "    def generate_trace_id(self): return 8\n"
+        "trace.get_tracer_provider().id_generator = Mine()\nrequests.get(sys.argv[1])\n"
+    )
+    done = run.traced(PYTHON, program, web.url)
+    assert (done.status, done.ours) == (0, []), done
+    assert [(span.trace_id, span.span_id) for span in done.spans] == [(f"{8:032x}", f"{7:016x}")]
+
+
+def test_the_size_of_somebody_elses_span() -> None:
+    """Its attributes may be a dict too, and hold what a lean span's do not."""
+    plain = ReadableSpan("a", attributes={"key": "text"})
+    large = ReadableSpan("a", attributes={"key": ("text",) * 1000})
+    assert size_of(large) > size_of(plain) + 60_000
 
 
 def test_what_speaks_against_it() -> None:

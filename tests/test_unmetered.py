@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -10,10 +11,17 @@ from tests.conftest import PYTHON, Runner
 from tracerun.agent import unmetered
 
 CALL = "import os, sys, requests\nrequests.get(sys.argv[1])\n"
-LOADED = "print(*sorted(name for name in sys.modules if 'metrics' in name and name.startswith('opentelemetry')))\n"
+# What is there of the API of metrics, and whether any of it was executed.
+LOADED = (
+    "for name in ('opentelemetry.metrics', 'opentelemetry.sdk.trace._tracer_metrics'):\n"
+    "    print(name in sys.modules, type(sys.modules[name]).__name__)\n"
+    "print([name for name in sys.modules if name.startswith('opentelemetry.metrics.')])\n"
+)
 # What a program may ask of the API of metrics, and of the SDK's classes that name it.
 ASKED = (
-    "import typing, threading\nfrom opentelemetry.sdk import trace as sdk\nimport opentelemetry.metrics as imported\n"
+    "import typing, importlib\nfrom opentelemetry.sdk import trace as sdk\nimport opentelemetry\n"
+    "imported = sys.modules['opentelemetry.metrics']\nprint(imported, imported.__package__, len(dir(imported)))\n"
+    "print(type(opentelemetry.metrics.get_meter('shop')), sdk._tracer_metrics)\n"
     "from opentelemetry import metrics\nfrom opentelemetry.metrics import MeterProvider, get_meter\n"
     "print(imported is metrics is sys.modules['opentelemetry.metrics'], metrics.__spec__.name, metrics.__path__)\n"
     "for kind in (sdk.Tracer, sdk.TracerProvider):\n"
@@ -22,6 +30,7 @@ ASKED = (
     "get_meter('a').create_counter('b').add(1)\n"
     "import opentelemetry.sdk.trace._tracer_metrics as measuring\nprint(measuring, measuring.TracerMetrics)\n"
     "print(type(sdk.TracerProvider().get_tracer('own').start_span('own')))\n"
+    "print(importlib.reload(imported) is metrics, type(imported))\n"
 )
 # Before and after the first call; metrics that the SDK takes of its own spans, as the program's reader gets them.
 MEASURED = (
@@ -42,9 +51,9 @@ MEASURED = (
 
 
 def test_nobody_asks(run: Runner, web: Any) -> None:
-    """A program that is traced, and has nothing to do with metrics, has none of it."""
+    """In a program that is traced, and has nothing to do with metrics, nothing of it is executed."""
     done = run.traced(PYTHON, run.program(CALL + LOADED), web.url)
-    assert done.out == "\n"
+    assert done.out == "True Lazy\nTrue Lazy\n[]\n"
     assert len(done.spans) == 1
 
 
@@ -61,52 +70,81 @@ def test_a_program_asks(first: str, run: Runner, web: Any) -> None:
 SWITCH = "os.environ['OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED'] = 'true'"
 
 
-@pytest.mark.parametrize(
-    ("env", "before", "after", "count"),
-    [
-        ({unmetered.VARIABLE: "true"}, "", "", 2),
-        ({unmetered.VARIABLE: "false"}, "", "", 0),
-        ({}, SWITCH, "", 2),
-        ({}, "import requests", SWITCH, 2),
-        ({}, "import requests", "", 0),
-    ],
-    ids=["variable", "variable says no", "program", "program, once the SDK is loaded", "nobody"],
-)
-def test_the_sdk_measures_itself(env: dict[str, str], before: str, after: str, count: int, run: Runner) -> None:
+MEASURES = {
+    "variable": ({unmetered.VARIABLE: "true"}, CALL, "", 2),
+    "variable says no": ({unmetered.VARIABLE: "false"}, CALL, "", 0),
+    "program": ({}, SWITCH, "", 2),
+    "program, once the SDK is loaded": ({}, CALL, SWITCH, 2),
+    "nobody": ({}, CALL, "", 0),
+}
+
+
+@pytest.mark.parametrize("case", MEASURES)
+def test_the_sdk_measures_itself(case: str, run: Runner, web: Any) -> None:
     """Where it is asked to, by the environment or by the program at any time, with the program's meters."""
+    env, before, after, count = MEASURES[case]
     program = run.program(MEASURED.format(before=before, after=after))
-    plain, traced = run.plain(PYTHON, program, env=env), run.traced(PYTHON, program, env=env)
-    assert (traced.out, traced.status) == (plain.out, 0)
-    assert traced.out.count("otel.sdk.span") == count
+    plain, traced = run.plain(PYTHON, program, web.url, env=env), run.traced(PYTHON, program, web.url, env=env)
+    kept = [line for line in traced.out.splitlines() if line in plain.out.splitlines()]
+    assert (traced.status, len(plain.out.splitlines())) == (0, count)
+    assert len(kept) == count, (plain.out, traced.out)
+
+
+def test_with_a_variable_nothing_is_lazy(run: Runner, web: Any) -> None:
+    """Where the variable is set, to whatever the SDK makes of it, the SDK is loaded as it is plain."""
+    done = run.traced(PYTHON, run.program(CALL + LOADED), web.url, env={unmetered.VARIABLE: "false"})
+    assert done.out.startswith("True module\nTrue module\n['opentelemetry.metrics._internal")
+
+
+STATEMENTS = [
+    "import opentelemetry.metrics; found = opentelemetry.metrics",
+    "import opentelemetry.metrics as found",
+    "from opentelemetry import metrics as found",
+    "from opentelemetry.metrics import MeterProvider; import opentelemetry.metrics as found",
+]
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_another_thread_imports_it_meanwhile(statement: str, run: Runner, web: Any) -> None:
+    """It gets the one module that there is, also in the very moment in which the SDK is loaded without it."""
+    program = run.program(
+        "import sys, threading, requests\nreached, go_on = threading.Event(), threading.Event()\n"
+        # The SDK's import stops where it has taken the two names, until the other thread has had its own import.
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'opentelemetry.sdk.trace.id_generator': reached.set(); go_on.wait(20)\n"
+        "def first(): requests.get(sys.argv[1])\n"
+        "sys.meta_path.insert(0, Stop())\nthread = threading.Thread(target=first)\nthread.start()\n"
+        "assert reached.wait(20)\n"
+        f"try:\n    {statement.replace('; ', chr(10) + '    ')}\nfinally: go_on.set()\nthread.join()\n"
+        "print(found is sys.modules['opentelemetry.metrics'], found.MeterProvider.__module__)\n"
+        "import opentelemetry.sdk.trace as sdk\nprint(sdk.metrics_api is found, type(found).__name__)\n"
+        "print('MeterProvider' not in globals() or MeterProvider is found.MeterProvider)\n"
+    )
+    done = run.traced(PYTHON, program, web.url)
+    assert (done.status, done.out) == (0, "True opentelemetry.metrics\nTrue module\nTrue\n"), done
+    assert len(done.spans) == 1
 
 
 def test_a_release_that_asks_for_more() -> None:
-    """What a release may take from the two modules, beyond what ours knows: the real things."""
+    """What a release may ask of them beyond what ours knows is answered by the real things."""
     import opentelemetry.sdk.trace._tracer_metrics as real
     from opentelemetry.metrics import get_meter_provider
 
-    measuring = unmetered._StandIn(unmetered.MEASURING)
-    assert measuring.TracerMetrics is real.TracerMetrics
-    assert type(unmetered._create_tracer_metrics(None, False)) is unmetered._NotMeasuring
-    assert isinstance(unmetered._create_tracer_metrics(None, enabled=False), unmetered._NotMeasuring)
-    metrics = get_meter_provider()
-    assert type(unmetered._create_tracer_metrics(metrics, enabled=True)) is real.TracerMetrics
+    asked = unmetered._create_tracer_metrics
+    assert type(asked(None, False)) is unmetered._NotMeasuring
+    assert type(asked(None, enabled=False)) is unmetered._NotMeasuring
+    assert type(asked(get_meter_provider(), enabled=True)) is real.TracerMetrics
     with pytest.raises(TypeError, match="later"):
-        unmetered._create_tracer_metrics(metrics, False, later=1)
+        asked(get_meter_provider(), False, later=1)
     with pytest.raises(AttributeError, match="later"):
         unmetered._NotMeasuring().later  # noqa: B018 - as it says
-    assert unmetered.MeterProvider().get_meter("a") is not None
+    assert unmetered._NotMeasuring().start_span(None, None)() is None
 
 
 def test_loaded_already() -> None:
-    """A program that was first is left alone."""
+    """In a program that has loaded the SDK itself nothing looks at what is imported."""
     __import__(unmetered.TRACE)
-    with unmetered.loading() as nothing:
-        assert nothing is None
-        assert not [name for name in (unmetered.API, unmetered.MEASURING) if _is_stand_in(name)]
-
-
-def _is_stand_in(name: str) -> bool:
-    import sys
-
-    return isinstance(sys.modules.get(name), unmetered._StandIn)
+    before = list(sys.meta_path)
+    with unmetered.loading():
+        assert sys.meta_path == before

@@ -5,7 +5,7 @@ an SDK span too, with the same methods, but has those parts only once somebody a
 SDK's only while nothing is asked of the SDK that only its own does: no processor but ours, the standard limits, a
 standard sampler. The program's own tracers, and spans with links, are always the SDK's.
 
-Nothing but ``install`` is called from elsewhere: without it, and this file, every span is the SDK's.
+It is switched on by ``install`` alone: without that call, and this file, every span is the SDK's.
 Source: OpenTelemetry specification, trace SDK, "Span"; opentelemetry-sdk, ``opentelemetry.sdk.trace.Span``.
 """
 
@@ -227,7 +227,7 @@ class _Lean:
         self.by_parent = self.counts = False
 
 
-# An object: before Python 3.12 it takes three times as long to read what a class has.
+# An object, as other state that each request reads: before Python 3.12 reading an attribute of a class takes longer.
 LEAN = _Lean()
 
 
@@ -259,16 +259,17 @@ class LeanTracer(SwitchableTracer):
         name: str,
         current: Context,
         kind: SpanKind,
-        describe: Callable[..., dict[str, Any]],
-        about: tuple[Any, ...],
+        attributes_of: Callable[..., dict[str, Any]],
+        args: tuple[Any, ...],
         start_time: int | None = None,
     ) -> Any:
-        """Starts a span whose attributes are ``describe(*about)``, made once it is known to be sampled.
+        """Starts a span whose attributes are ``attributes_of(*args)``, made once it is known to be sampled.
 
         Returns:
             None where ``start_span`` is to be asked.
         """
-        if LEAN.pipeline is None or self.successor is not None:
+        pipeline = LEAN.pipeline
+        if pipeline is None or self.successor is not None:
             return None
         parent, trace_id, bound = None, 0, LEAN.bound
         if current or AMBIENT.span is not None:
@@ -282,8 +283,8 @@ class LeanTracer(SwitchableTracer):
             bits = self.id_generator.generate_id_bits()  # type: ignore[attr-defined]
             trace_id = (bits >> ID_BITS or 1) if bound else 0
         if trace_id & LOW_HALF < bound:
-            span = self._sampled(parent, trace_id, bits & LOW_HALF or 1)
-            span._name, span._kind, span._attributes = name, kind, self._plain(describe(*about))
+            span = self._sampled(pipeline, parent, trace_id, bits & LOW_HALF or 1)
+            span._name, span._kind, span._attributes = name, kind, self._plain(attributes_of(*args))
             span._start_time = time_ns() if start_time is None else start_time
             return span
         unsampled = UnsampledSpan()
@@ -292,8 +293,7 @@ class LeanTracer(SwitchableTracer):
             unsampled._parent = parent
         return unsampled
 
-    def _sampled(self, parent: SpanContext | None, trace_id: int, span_id: int) -> LeanSpan:
-        pipeline: Any = LEAN.pipeline
+    def _sampled(self, pipeline: Pipeline, parent: SpanContext | None, trace_id: int, span_id: int) -> LeanSpan:
         if LEAN.counts:
             pipeline.sampled += 1
         if pipeline.own is not None:
@@ -319,8 +319,9 @@ class LeanTracer(SwitchableTracer):
 
     def on_end(self, span: LeanSpan) -> None:
         """A span has ended; to our own processor, or to all of them where there are more by now."""
-        if LEAN.pipeline is not None:
-            LEAN.pipeline.processor.take(span)
+        pipeline = LEAN.pipeline
+        if pipeline is not None:
+            pipeline.processor.take(span)
         else:
             self.span_processor.on_end(span)
 
@@ -361,11 +362,12 @@ def _belonging(context: Context) -> tuple[SpanContext | None, int, int]:
     """What a new span belongs to: its parent, the trace's id, and below which trace id it is sampled."""
     around: Any = context.get(_SPAN_KEY)
     if around is not None:
-        parent: SpanContext = around.get_span_context()
-        trace_id, _, _, flags, _, valid = parts_of(parent)
-        if valid:
-            bound = LEAN.bound if not LEAN.by_parent else ALL if flags & SAMPLED else 0
-            return parent, trace_id, bound
+        parent: SpanContext | None = around.get_span_context()
+        if parent is not None:
+            trace_id, _, _, flags, _, valid = parts_of(parent)
+            if valid:
+                bound = LEAN.bound if not LEAN.by_parent else ALL if flags & SAMPLED else 0
+                return parent, trace_id, bound
     return None, 0, LEAN.bound
 
 

@@ -21,7 +21,7 @@ from tracerun.agent import guard, shadows, unmetered
 from tracerun.agent.ambient import AMBIENT, with_parent
 from tracerun.agent.forkmark import mark
 from tracerun.agent.resource import of_process
-from tracerun.agent.threads import allocate_lock
+from tracerun.agent.threads import RLock, allocate_lock
 from tracerun.instrumentation.exclusion import EXCLUDED_KEY
 
 if TYPE_CHECKING:
@@ -48,33 +48,38 @@ class PrivateIdGenerator(IdGenerator):
 
     def __init__(self) -> None:
         self.on_unseen_fork: Callable[[], None] = self.reseed
+        # uWSGI forks in C, past os.register_at_fork: the first span of such a child is where it shows.
         self._mark = mark()
+        self._lock = RLock()
         self.reseed()
-
-    # uWSGI forks in C, past os.register_at_fork: the first span of such a child is where it shows.
 
     def generate_span_id(self) -> int:
         """64 random bits, never all zero."""
         if not self._mark[0]:
-            self.on_unseen_fork()
+            self._see_fork()
         return self._bits(64) or 1
 
     def generate_trace_id(self) -> int:
         """128 random bits, never all zero."""
         if not self._mark[0]:
-            self.on_unseen_fork()
+            self._see_fork()
         return self._bits(128) or 1
 
     def generate_id_bits(self) -> int:
         """192 random bits: a trace id above a span id, either of which may be all zero."""
         if not self._mark[0]:
-            self.on_unseen_fork()
+            self._see_fork()
         return self._bits(192)
+
+    def _see_fork(self) -> None:
+        with self._lock:  # the child may have several threads by now
+            if not self._mark[0]:
+                self.on_unseen_fork()
 
     def reseed(self) -> None:
         """At the start and after a fork: two processes must not draw the same ids."""
-        self._mark[0] = 1
         self._bits = Random(os.urandom(16)).getrandbits  # noqa: S311 - ids, not secrets
+        self._mark[0] = 1  # last: whoever sees it draws the new ids
 
 
 class CountingIdGenerator(PrivateIdGenerator):
@@ -94,8 +99,8 @@ class CountingIdGenerator(PrivateIdGenerator):
 
     def reseed(self) -> None:
         """The same; a forked process has begun none."""
-        super().reseed()
         self.started = 0
+        super().reseed()
 
 
 class SwitchableTracer(Tracer):
@@ -217,8 +222,11 @@ class OurProvider(TracerProvider):
         tracer: trace.Tracer = _get_tracer(self, *args, **kwargs)
         if type(tracer) is not Tracer:
             return tracer
-        tracer.__class__ = self.kind_of_tracer(tracer._instrumentation_scope.name)
+        # Of the tracer, not of its class, where it would take longer to read; before that is one that reads it.
         tracer.successor = None  # type: ignore[attr-defined]
+        ours = isinstance(tracer.id_generator, PrivateIdGenerator)  # the program may put another one there
+        kind = self.kind_of_tracer if ours else _switchable
+        tracer.__class__ = kind(tracer._instrumentation_scope.name)
         # Releases before 1.41 make a new tracer at each call.
         return self._given.setdefault(tracer._instrumentation_scope, tracer)
 
@@ -250,9 +258,10 @@ class OurProvider(TracerProvider):
         if isinstance(generator, PrivateIdGenerator):
 
             def on_unseen_fork() -> None:
-                generator.reseed()
-                after_fork()
-                self._handle_fork()
+                try:
+                    after_fork()
+                finally:
+                    self._handle_fork()  # sets the mark anew
 
             generator.on_unseen_fork = on_unseen_fork
 

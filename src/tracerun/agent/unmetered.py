@@ -1,14 +1,15 @@
 """The SDK's half for traces without the API of metrics, which it imports to measure itself if it is asked to.
 
-That API is a quarter of what this half takes to load. So while it loads, that API and the SDK's own module that would
-measure have stand-ins, which give way to the real modules as soon as anything is asked of them; afterwards
-neither is in ``sys.modules``, and whoever imports them gets the real ones.
+That API is a quarter of what this half takes to load. So it, and the SDK's own module that would measure, are
+executed only when something is asked of them, as ``importlib.util.LazyLoader`` does it; the SDK, which asks at its
+import, is answered by stand-ins for the two names that it needs. For everybody else they are modules as any other.
 Source: opentelemetry-sdk, ``opentelemetry.sdk.trace._tracer_metrics``.
 """
 
 from __future__ import annotations
 
 import sys
+from _frozen_importlib import _DeadlockError, _ModuleLockManager  # type: ignore[attr-defined]
 from types import ModuleType
 
 from tracerun.environment import environment
@@ -16,6 +17,7 @@ from tracerun.environment import environment
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.machinery import ModuleSpec
     from typing import Any
 
 # Asks for metrics of the SDK's own spans.
@@ -23,31 +25,16 @@ VARIABLE = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 API, MEASURING, TRACE = "opentelemetry.metrics", "opentelemetry.sdk.trace._tracer_metrics", "opentelemetry.sdk.trace"
 
 
-class _StandIn(ModuleType):
-    """A module that is loaded when something is asked of it."""
+class MeterProvider:
+    """The program's provider of meters, asked for when it is used; stands in annotations, too."""
 
     def __getattr__(self, name: str) -> Any:
-        if name == "__path__" and self.__name__ == MEASURING:  # asked at each import; no package
-            raise AttributeError(name)
-        _give_way(self)
-        return getattr(_loaded(self.__name__), name)
+        return getattr(_loaded(API).get_meter_provider(), name)
 
 
 def _loaded(name: str) -> Any:
     __import__(name)
     return sys.modules[name]
-
-
-def _give_way(module: ModuleType) -> None:
-    if sys.modules.get(module.__name__) is module:
-        del sys.modules[module.__name__]
-
-
-class MeterProvider:
-    """The program's provider of meters, asked for when it is used."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(_loaded(API).get_meter_provider(), name)
 
 
 class _NotMeasuring:
@@ -70,28 +57,90 @@ def _create_tracer_metrics(meter_provider: Any = None, enabled: Any = None, **mo
     return _loaded(MEASURING).create_tracer_metrics(meter_provider, enabled, **more)
 
 
+# What the SDK is answered with, by module and name.
+_STAND_INS: dict[str, dict[str, Any]] = {
+    API: {"MeterProvider": MeterProvider},
+    MEASURING: {"create_tracer_metrics": _create_tracer_metrics},
+}
+_under_way: set[str] = set()
+
+
+class Lazy(ModuleType):
+    """A module that has not been executed yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        own = self.__name__
+        if name in _STAND_INS[own] and sys._getframe(1).f_globals.get("__name__") == TRACE:
+            return _STAND_INS[own][name]
+        if name == "__path__":  # asked by each import; a package has one from the start
+            raise AttributeError(name)
+        if _execute(self):
+            return getattr(self, name)
+        return ModuleType.__getattribute__(self, name)
+
+    def __dir__(self) -> Any:
+        _execute(self)
+        return ModuleType.__dir__(self)
+
+
+def _execute(module: Any) -> bool:
+    """Executes a module, once; whether it is one as any other now, and not under way on this very thread."""
+    try:
+        # The lock of its import, as always: others wait, and the import system knows a deadlock when it sees one.
+        with _ModuleLockManager(module.__name__):
+            if _is_lazy(module) and module.__name__ not in _under_way:
+                _under_way.add(module.__name__)
+                try:
+                    module.__spec__.loader.exec_module(module)
+                finally:
+                    _under_way.discard(module.__name__)
+                module.__class__ = ModuleType
+    except _DeadlockError:
+        pass
+    return not _is_lazy(module)
+
+
+def _is_lazy(module: Any) -> bool:
+    return type(module) is Lazy
+
+
+class _LazyLoader:
+    """A loader that leaves the execution for later."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> Any:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: Any) -> None:
+        module.__spec__.loader = module.__loader__ = self._loader
+        module.__class__ = Lazy
+
+
 class loading:  # noqa: N801 - used like contextlib's functions
     """``with unmetered.loading():`` the SDK's half for traces is imported without what measures it."""
 
-    __slots__ = ("_stand_ins",)
-
     def __enter__(self) -> None:
-        self._stand_ins: list[ModuleType] = []
-        if VARIABLE in environment() or not sys.modules.keys().isdisjoint((API, MEASURING, TRACE)):
-            return
-        api, measuring = _StandIn(API), _StandIn(MEASURING)
-        # For annotations, which are looked at as the module is loaded.
-        vars(api)["MeterProvider"] = MeterProvider
-        vars(measuring)["create_tracer_metrics"] = _create_tracer_metrics
-        self._stand_ins += (api, measuring)
-        sys.modules.update({API: api, MEASURING: measuring})
+        if VARIABLE not in environment() and TRACE not in sys.modules:
+            sys.meta_path.insert(0, self)
 
     def __exit__(self, *_: object) -> None:
-        for module in self._stand_ins:
-            _give_way(module)
-            vars(module).pop("MeterProvider", None)
-        if self._stand_ins and TRACE in sys.modules:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        if has_taken_place():
             _annotate(sys.modules[TRACE])
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """The specification that any other finder has, of the two modules (``importlib.abc.MetaPathFinder``)."""
+        if name not in _STAND_INS:
+            return None
+        for finder in sys.meta_path:
+            found = None if finder is self else finder.find_spec(name, path, target)
+            if found is not None:
+                found.loader = _LazyLoader(found.loader)  # type: ignore[assignment]
+                return found
+        return None
 
 
 def _annotate(trace: Any) -> None:
@@ -104,4 +153,4 @@ def _annotate(trace: Any) -> None:
 
 def has_taken_place() -> bool:
     """Whether the SDK was loaded so, and is to be given a provider of meters lest it loads the API for one."""
-    return isinstance(getattr(sys.modules.get(TRACE), "metrics_api", None), _StandIn)
+    return getattr(sys.modules.get(TRACE), "create_tracer_metrics", None) is _create_tracer_metrics

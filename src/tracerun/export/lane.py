@@ -231,7 +231,8 @@ def size_of(span: ReadableSpan) -> int:
     """About how many bytes of memory an ended span takes: what an empty one does, and its texts."""
     try:
         attributes: Any = span._attributes
-        if type(attributes) is dict:  # texts, numbers and truth values alone (agent.lean)
+        # Of a lean span: texts, numbers and truth values alone.
+        if type(attributes) is dict and hasattr(span, "tracerun_fields"):
             size = EMPTY_SPAN + 64 * len(attributes) + sum(map(length_hint, attributes.values()))
         else:
             size = EMPTY_SPAN + _size_of_values(getattr(attributes, "_dict", attributes))

@@ -125,19 +125,19 @@ def start_span(  # noqa: PLR0917 - by position, for each request comes here
     name: str,
     parent: Context,
     kind: SpanKind,
-    describe: Callable[..., dict[str, Any]],
-    about: tuple[Any, ...],
+    attributes_of: Callable[..., dict[str, Any]],
+    args: tuple[Any, ...],
 ) -> Span:
-    """Starts a span whose attributes, ``describe(*about)``, are made only if it is sampled."""
+    """Starts a span whose attributes, ``attributes_of(*args)``, are made only if it is sampled."""
     try:
         start = tracer.start_described  # type: ignore[attr-defined]
     except AttributeError:  # the program's own
         pass
     else:
-        span: Span | None = start(name, parent, kind, describe, about)
+        span: Span | None = start(name, parent, kind, attributes_of, args)
         if span is not None:
             return span
-    return tracer.start_span(name, parent, kind, Later(describe, *about))
+    return tracer.start_span(name, parent, kind, Later(attributes_of, *args))
 
 
 def fail(span: Span, error: BaseException, *, describe: bool = True) -> None:
@@ -213,12 +213,12 @@ class ClientSpan:
         self.span.end()
 
 
-def start_client(  # noqa: PLR0917 - as above
+def start_client(  # noqa: PLR0917 - by position, for each call comes here
     kind: type[ClientSpan],
     tracer: Tracer,
     name: str,
-    describe: Callable[..., dict[str, Any]],
-    about: tuple[Any, ...],
+    attributes_of: Callable[..., dict[str, Any]],
+    args: tuple[Any, ...],
     inject: Callable[[Context], None],
     parent: Context,
 ) -> ClientSpan:
@@ -228,12 +228,12 @@ def start_client(  # noqa: PLR0917 - as above
         kind: The class that knows how this library's calls end.
         tracer: Of the library's instrumentation.
         name: The span's name.
-        describe: Makes the attributes that are known before the call.
-        about: What it makes them of.
+        attributes_of: Makes the attributes that are known before the call.
+        args: What it makes them of.
         inject: Puts the context into the request (headers, metadata).
         parent: Where the span belongs.
     """
-    span = start_span(tracer, name, parent, CLIENT, describe, about)
+    span = start_span(tracer, name, parent, CLIENT, attributes_of, args)
     values = dict(parent)
     values[_SPAN_KEY] = span
     # What the library calls underneath (requests over urllib3) is this same request.

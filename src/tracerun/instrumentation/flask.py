@@ -52,6 +52,8 @@ def _is_all_there(response: Any, body: Any) -> bool:
     parts, callbacks = response.response, body._callbacks
     if type(parts) is not list or len(parts) != 1 or type(parts[0]) not in _PLAIN or len(callbacks) != _OF_ITS_OWN:
         return False
+    if "iter_encoded" in response.__dict__:
+        return False
     try:
         encoded, closed = callbacks
         return closed.__self__ is response and closed.__func__ is close and encoded.__self__.gi_code is encoding
@@ -68,10 +70,12 @@ def _usual() -> tuple[Any, Any, Any, Any]:
     """Of a usual body and its response the classes, what closes it, and the code that encodes it."""
     try:
         response = sys.modules["flask.wrappers"].Response
-        encoding = sys.modules["werkzeug.wrappers.response"]._iter_encoded.__code__
-        return sys.modules["werkzeug.wsgi"].ClosingIterator, response, response.close, encoding
-    except (AttributeError, KeyError):  # an older release: no body is
-        return None, None, None, None
+        encoding, close = sys.modules["werkzeug.wrappers.response"]._iter_encoded.__code__, response.close
+        if close.__code__.co_filename == encoding.co_filename:  # else somebody has put another one there
+            return sys.modules["werkzeug.wsgi"].ClosingIterator, response, close, encoding
+    except (AttributeError, KeyError):  # an older release
+        pass
+    return None, None, None, None  # no body is usual
 
 
 _USUAL = _usual()

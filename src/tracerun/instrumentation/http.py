@@ -243,7 +243,8 @@ class ServerRequest:
         handled: The exception that the framework answers for the program, which gets no further.
         answer: The framework's answer, and what tells of it and a body whether nothing of the program's runs while
             that is sent.
-        target: Method, and what gives the path of what, by which an adapter's inner request is known to be this one.
+        target: The method, and a function with its argument that give the path. By both an adapter's inner request is
+            known to be this one.
         describe: Describes the span in place of HTTP's rules (RPC over HTTP), and gives whether it has.
         ended: Whether the span has ended.
 
@@ -282,13 +283,14 @@ class ServerRequest:
             return
         self.ended = True
         # They refer to each other: what has ended is not to wait for the garbage collector.
-        self.context, self.target = NOBODY, None
-        if not self.recorded:
-            return
-        span = self.span
-        if span.is_recording():
-            self._describe(span)
-        span.end(self.body_end)
+        self.context = NOBODY
+        if self.recorded:
+            span = self.span
+            if span.is_recording():
+                self._describe(span)
+            span.end(self.body_end)
+        # An error refers to the frames that it went through, and these to this.
+        self.error = self.handled = self.answer = None
 
     def _describe(self, span: Span) -> None:
         if self.describe is not None and self.describe(self):
@@ -334,10 +336,11 @@ def current_request() -> ServerRequest | None:
 def request_around(method: str, path_of: Callable[[Any], str], carrier: Any) -> ServerRequest | None:
     """The request in progress, if it is this one: adapters (ASGI to WSGI, say) make an environ or scope anew."""
     request = current_request()
-    if request is None or request.target is None or request.ended:
+    target = None if request is None else request.target
+    if request is None or target is None or request.ended:
         return None
-    its_method, its_path_of, its_carrier = request.target
-    return request if its_method == method and its_path_of(its_carrier) == path_of(carrier) else None
+    its_method, its_path_of, argument = target
+    return request if its_method == method and its_path_of(argument) == path_of(carrier) else None
 
 
 def start_http_server(
@@ -364,11 +367,11 @@ def start_http_server(
     if around and (suppressed(around) or is_traced(SERVER, around)):
         return None
     parent = extract(carrier, getter)
-    name, about = span_name(method), (method, carrier, getter, attributes)
-    if EXCLUSION.on and excludes_incoming(Later(_incoming, *about)):
+    name, args = span_name(method), (method, carrier, getter, attributes)
+    if EXCLUSION.on and excludes_incoming(Later(_incoming, *args)):
         parent = excluded(parent)
     request = ServerRequest()
-    request.span = span = start_span(tracer, name, parent, SERVER, _incoming, about)
+    request.span = span = start_span(tracer, name, parent, SERVER, _incoming, args)
     request.recorded = span.is_recording()
     request._method = name
     # Beside the span the request itself, for those below that have neither environ nor scope at hand.

@@ -75,15 +75,15 @@ class Incoming:
         return known
 
 
-def _path_of(incoming: Incoming) -> str:
-    return unquote(incoming.target.partition("?")[0])
+def _path_of(target: str) -> str:
+    return unquote(target.partition("?")[0])
 
 
 def open_request(incoming: Incoming, tracer: Tracer) -> ServerRequest | None:
     """Starts the request's span; none where nothing is to be traced."""
     request = start_http_server(tracer, incoming, _GETTER, incoming.method, Incoming.attributes)
     if request is not None:
-        request.target = (incoming.method, _path_of, incoming)
+        request.target = (incoming.method, _path_of, incoming.target)
     return request
 
 

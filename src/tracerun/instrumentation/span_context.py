@@ -35,14 +35,14 @@ def _is_such_a_tuple() -> bool:
         return False
 
 
-_READ = SpanContext if _is_such_a_tuple() else None
-valid_context: Callable[[int, int, bool, TraceFlags, TraceState], SpanContext]
-valid_context = _as_tuple if _READ else SpanContext
+# The class, where it is such a tuple.
+_TUPLE = SpanContext if _is_such_a_tuple() else None
+valid_context: Callable[[int, int, bool, TraceFlags, TraceState], SpanContext] = _as_tuple if _TUPLE else SpanContext
 
 
 def parts_of(context: SpanContext) -> Parts:
     """What a span context consists of."""
-    if type(context) is _READ:
+    if type(context) is _TUPLE:
         return tuple(context)  # type: ignore[return-value]
-    own = context
-    return own.trace_id, own.span_id, own.is_remote, own.trace_flags, own.trace_state, own.is_valid
+    ids = context.trace_id, context.span_id
+    return *ids, context.is_remote, context.trace_flags, context.trace_state, context.is_valid

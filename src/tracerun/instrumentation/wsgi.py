@@ -58,8 +58,13 @@ _WHOLE = frozenset((list, tuple))
 
 
 def path_of(environ: dict[str, Any]) -> str:
-    """The request's path. PEP 3333 hands paths over as latin-1 text of UTF-8 bytes."""
-    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    """The request's path."""
+    return _joined((environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")))
+
+
+def _joined(parts: tuple[str, str]) -> str:
+    """The path of its two parts. PEP 3333 hands them over as latin-1 text of UTF-8 bytes."""
+    path = parts[0] + parts[1]
     if not path.isascii():
         path = path.encode("latin-1", "replace").decode("utf-8", "replace")
     return path or "/"
@@ -181,7 +186,8 @@ def open_request(environ: dict[str, Any], tracer: Tracer) -> ServerRequest | Non
         return None
     request = start_http_server(tracer, environ, _GETTER, method, attributes_of)
     if request is not None:
-        request.target = (method, path_of, environ)
+        # As they are now, for middleware changes them; put together if somebody asks.
+        request.target = (method, _joined, (environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")))
         environ[REQUEST_KEY] = request
     return request
 
