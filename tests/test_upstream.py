@@ -247,6 +247,22 @@ def test_found_at_the_first_use(run: Runner, web: Any) -> None:
 
 
 @pytest.mark.slow
+def test_where_there_can_be_none_nothing_is_read(run: Runner, web: Any, environments: Environments) -> None:
+    """Without opentelemetry-instrumentation, which all of them build upon, no package is asked for entry points."""
+    program = run.program(
+        "import sys\nread = []\n"
+        "def look(event, args):\n"
+        "    if event == 'open' and str(args[0]).endswith('entry_points.txt'): read.append(args[0])\n"
+        "sys.addaudithook(look)\nimport requests\nrequests.get(sys.argv[1])\nprint(len(read) > 0)\n"
+    )
+    without = environments.python(CURRENT, "requests")
+    for python, reads in ((without, False), (PYTHON, True)):
+        done = run.traced(python, program, web.url)
+        assert (done.out, done.status) == (f"{reads}\n", 0), done
+        assert done.spans
+
+
+@pytest.mark.slow
 def test_one_that_needs_what_is_being_imported(run: Runner) -> None:
     """A package that imports what the program is still importing is active once that is done; nothing waits for it."""
     acme(run)

@@ -2,7 +2,8 @@
 
 - At the program's first import of something that is not the standard library's: those whose name says what they are.
   It costs one listing of each folder of ``sys.path``, which the import makes as well.
-- Once the SDK is set up: all others, by reading every package's entry points.
+- Once the SDK is set up: all others, by reading every package's entry points; unless what they build upon,
+  ``opentelemetry.instrumentation``, is not there. In an environment of 200 packages that reading takes 3 ms.
 
 Where there is none, and that is nearly everywhere, nothing else is loaded.
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 import os
 import sys
+from _frozen_importlib_external import PathFinder
 
 from tracerun import entrypoints
 
+BASE = "opentelemetry.instrumentation"
 # The packages that have been read.
 _SEEN: set[str] = set()
 
@@ -35,9 +38,17 @@ def at_first_import(first: str) -> None:
 
 def at_first_use() -> None:
     """The SDK is there: what has no library to wait for is activated now."""
-    found = list(entrypoints.instrumentors(_paths(), _SEEN))
+    found = list(entrypoints.instrumentors(_paths(), _SEEN)) if _can_be_any() else []
     if found or "tracerun.agent.upstream" in sys.modules:
         from tracerun.agent import upstream  # noqa: PLC0415 - as above
 
         upstream.wait_for(found, "")
         upstream.activate_the_rest()
+
+
+def _can_be_any() -> bool:
+    """Whether the base class of all instrumentors can be imported."""
+    if BASE in sys.modules:
+        return True
+    around = sys.modules.get("opentelemetry")
+    return around is None or PathFinder.find_spec(BASE, around.__path__) is not None
