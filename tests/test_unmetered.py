@@ -90,6 +90,15 @@ def test_the_sdk_measures_itself(case: str, run: Runner, web: Any) -> None:
     assert len(kept) == count, (plain.out, traced.out)
 
 
+def test_what_a_program_puts_there_stays(run: Runner, web: Any) -> None:
+    """Whether or not it has asked for anything before."""
+    program = run.program(
+        CALL + "import opentelemetry.metrics as metrics\nprint(type(metrics).__name__)\nmetrics.get_meter = 7\n"
+        "del metrics.Counter\nprint(metrics.get_meter, hasattr(metrics, 'Counter'), type(metrics).__name__)\n"
+    )
+    assert run.traced(PYTHON, program, web.url).out == "Lazy\n7 False module\n"
+
+
 def test_with_a_variable_nothing_is_lazy(run: Runner, web: Any) -> None:
     """Where the variable is set, to whatever the SDK makes of it, the SDK is loaded as it is plain."""
     done = run.traced(PYTHON, run.program(CALL + LOADED), web.url, env={unmetered.VARIABLE: "false"})

@@ -78,6 +78,16 @@ class Lazy(ModuleType):
             return getattr(self, name)
         return ModuleType.__getattribute__(self, name)
 
+    # What somebody puts there is not to be overwritten later.
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _execute(self)
+        ModuleType.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        _execute(self)
+        ModuleType.__delattr__(self, name)
+
     def __dir__(self) -> Any:
         _execute(self)
         return ModuleType.__dir__(self)
@@ -94,7 +104,7 @@ def _execute(module: Any) -> bool:
                     module.__spec__.loader.exec_module(module)
                 finally:
                     _under_way.discard(module.__name__)
-                module.__class__ = ModuleType
+                ModuleType.__setattr__(module, "__class__", ModuleType)
     except _DeadlockError:
         pass
     return not _is_lazy(module)
