@@ -280,3 +280,16 @@ def test_lengths_of_attributes(run: Runner, web: Any) -> None:
     done = run.traced(PYTHON, program, web.url, env={"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "64"})
     assert (done.status, done.err, len(done.spans)) == (0, "", 1)
     assert len(str(done.spans[0].attributes["url.full"])) == 64
+
+
+def test_a_call_in_a_forked_child_before_we_notice(run: Runner, web: Any) -> None:
+    """The program's own handler runs first: its span is the child's, and stays when our handler comes."""
+    program = run.program(
+        "import os, sys, urllib.request\n"
+        "def call(name): urllib.request.urlopen(sys.argv[1] + '/200/' + name).read()\n"
+        "os.register_at_fork(after_in_child=lambda: call('handler'))\ncall('parent')\nchild = os.fork()\n"
+        "if not child:\n    call('child')\n    sys.exit(0)\nos.waitpid(child, 0)\n"
+    )
+    done = run.traced(PYTHON, "-W", "ignore", program, web.url)
+    found = sorted(span.attributes["url.full"].rpartition("/")[2] for span in done.spans)
+    assert found == ["child", "handler", "parent"], done

@@ -135,6 +135,88 @@ def test_another_thread_imports_it_meanwhile(statement: str, run: Runner, web: A
     assert len(done.spans) == 1
 
 
+CHAINING = """
+import importlib.util, sys
+class Loader:
+    def __init__(self, loader): self.loader = loader
+    def create_module(self, spec): return self.loader.create_module(spec)
+    def exec_module(self, module): self.loader.exec_module(module)
+class Finder:
+    busy = set()
+    def find_spec(self, name, path=None, target=None):
+        if name in self.busy or not name.startswith("opentelemetry"): return None
+        self.busy.add(name)
+        try:
+            spec = importlib.util.find_spec(name)
+            if spec is not None and spec.loader is not None: spec.loader = Loader(spec.loader)
+            return spec
+        finally:
+            self.busy.discard(name)
+sys.meta_path.insert(0, Finder())
+"""
+WALKING = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        for finder in sys.meta_path:
+            if finder is not self and hasattr(finder, "find_spec") and name.startswith("opentelemetry"):
+                spec = finder.find_spec(name, path, target)
+                if spec is not None: return spec
+sys.meta_path.insert(0, Finder())
+"""
+OLD = """
+import sys
+class Finder:
+    def find_module(self, name, path=None): return None
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("finder", [CHAINING, WALKING, OLD], ids=["chains loaders", "asks all others", "old protocol"])
+def test_beside_a_finder_of_the_programs(finder: str, run: Runner, web: Any) -> None:
+    """Whatever it asks in its turn, the API is what it is plain, and spans are made."""
+    use = "from opentelemetry import metrics\nprint(type(metrics.get_meter('a')), len(dir(metrics)))\n"
+    program = run.program(finder + CALL + use)
+    plain, traced = run.plain(PYTHON, program, web.url), run.traced(PYTHON, program, web.url)
+    assert (traced.out, traced.theirs, traced.status) == (plain.out, plain.err, 0), traced
+    assert len(traced.spans) == 1
+
+
+def test_a_fork_while_it_is_executed(run: Runner, web: Any) -> None:
+    """It waits, for the child would have half of the module and a lock that nobody gives back."""
+    program = run.program(
+        CALL + "import threading, signal\nreached = threading.Event()\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'opentelemetry.metrics._internal': reached.set(); threading.Event().wait(0.3)\n"
+        "sys.meta_path.insert(0, Slow())\nimport opentelemetry.metrics as metrics\n"
+        "thread = threading.Thread(target=lambda: metrics.get_meter('a'))\nthread.start()\nassert reached.wait(20)\n"
+        "child = os.fork()\n"
+        "if not child:\n    signal.alarm(20)\n    metrics.get_meter('b')\n    os._exit(7)\n"
+        "thread.join()\nprint(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    assert run.traced(PYTHON, "-W", "ignore", program, web.url).out == "7\n"
+
+
+def test_who_goes_through_all_modules(run: Runner, web: Any) -> None:
+    """Nothing is executed for somebody who looks for what modules may have by convention."""
+    program = run.program(
+        CALL + "names = '__version__', '__file__', '__path__', '__warningregistry__', '__wrapped__', '__test__'\n"
+        "for module in sys.modules.values():\n    for name in names: hasattr(module, name)\n" + LOADED
+    )
+    assert run.traced(PYTHON, program, web.url).out.startswith("True Lazy\nTrue Lazy\n")
+
+
+def test_annotations_that_are_asked_for_first(run: Runner, web: Any) -> None:
+    """They name the API's class, also where nothing else was asked of it before."""
+    program = run.program(
+        CALL + "import typing, opentelemetry.sdk.trace as sdk\n"
+        "hint = typing.get_type_hints(sdk.TracerProvider.__init__)['meter_provider']\n"
+        "from opentelemetry.metrics import MeterProvider\nprint(hint == typing.Optional[MeterProvider])\n"
+    )
+    assert run.traced(PYTHON, program, web.url).out == "True\n"
+
+
 def test_a_release_that_asks_for_more() -> None:
     """What a release may ask of them beyond what ours knows is answered by the real things."""
     import opentelemetry.sdk.trace._tracer_metrics as real

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import sys
 from _frozen_importlib import _DeadlockError, _ModuleLockManager  # type: ignore[attr-defined]
+from _thread import get_ident
 from types import ModuleType
 
+from tracerun.agent import forks, hooks
 from tracerun.environment import environment
 
 TYPE_CHECKING = False
@@ -70,9 +72,10 @@ class Lazy(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         own = self.__name__
-        if name in _STAND_INS[own] and sys._getframe(1).f_globals.get("__name__") == TRACE:
+        if loading.under_way and name in _STAND_INS[own] and sys._getframe(1).f_globals.get("__name__") == TRACE:
             return _STAND_INS[own][name]
-        if name == "__path__":  # asked by each import; a package has one from the start
+        # Asked by each import (__path__), or by who goes through all modules: those that there are, are there already.
+        if name.startswith("__") and name != "__all__":
             raise AttributeError(name)
         if _execute(self):
             return getattr(self, name)
@@ -101,7 +104,8 @@ def _execute(module: Any) -> bool:
             if _is_lazy(module) and module.__name__ not in _under_way:
                 _under_way.add(module.__name__)
                 try:
-                    module.__spec__.loader.exec_module(module)
+                    with forks.loading():  # a child could not go on with half of it
+                        module.__spec__.loader.exec_module(module)
                 finally:
                     _under_way.discard(module.__name__)
                 ModuleType.__setattr__(module, "__class__", ModuleType)
@@ -131,11 +135,18 @@ class _LazyLoader:
 class loading:  # noqa: N801 - used like contextlib's functions
     """``with unmetered.loading():`` the SDK's half for traces is imported without what measures it."""
 
+    under_way = False
+
+    def __init__(self) -> None:
+        self._asked: set[tuple[int, str]] = set()
+
     def __enter__(self) -> None:
         if VARIABLE not in environment() and TRACE not in sys.modules:
+            loading.under_way = True
             sys.meta_path.insert(0, self)
 
     def __exit__(self, *_: object) -> None:
+        loading.under_way = False
         if self in sys.meta_path:
             sys.meta_path.remove(self)
         if has_taken_place():
@@ -143,14 +154,18 @@ class loading:  # noqa: N801 - used like contextlib's functions
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """The specification that any other finder has, of the two modules (``importlib.abc.MetaPathFinder``)."""
-        if name not in _STAND_INS:
+        asked = (get_ident(), name)
+        # Another finder may ask all of them again, and so this one.
+        if name not in _STAND_INS or asked in self._asked:
             return None
-        for finder in sys.meta_path:
-            found = None if finder is self else finder.find_spec(name, path, target)
-            if found is not None:
-                found.loader = _LazyLoader(found.loader)  # type: ignore[assignment]
-                return found
-        return None
+        self._asked.add(asked)
+        try:
+            spec = hooks.spec_of_others(self, name, path, target)
+        finally:
+            self._asked.discard(asked)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = _LazyLoader(spec.loader)  # type: ignore[assignment]
+        return spec
 
 
 def _annotate(trace: Any) -> None:

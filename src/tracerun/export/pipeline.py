@@ -109,6 +109,7 @@ class Pipeline:
         self.lanes = lanes
         self.delay = delay if settings.schedule_delay is None else settings.schedule_delay
         self.own: set[int] | None = None
+        self._process = os.getpid()
         self.processor = CountingProcessor(self) if settings.report else Processor(self)
         self.status = StatusFile(self)
         self._reset()
@@ -333,7 +334,13 @@ class Pipeline:
         self._parked = False
 
     def start_over(self) -> None:
-        """After a fork, in the child: nothing of the parent's is sent, no connection is shared."""
+        """After a fork, in the child: nothing of the parent's is sent, no connection is shared.
+
+        Once, whoever is first to notice: a span of this process may wait by the time that another one does.
+        """
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
         guard.debug("process {} is forked: what it exports is its own spans", os.getpid())
         self.own = set()
         self._reset()
