@@ -143,12 +143,12 @@ class loading:  # noqa: N801 - used like contextlib's functions
     def __enter__(self) -> None:
         if VARIABLE not in environment() and TRACE not in sys.modules:
             loading.under_way = True
-            sys.meta_path.insert(0, self)
+            hooks.FINDER.inner = self
 
     def __exit__(self, *_: object) -> None:
         loading.under_way = False
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
+        if hooks.FINDER.inner is self:
+            hooks.FINDER.inner = None
         if has_taken_place():
             _annotate(sys.modules[TRACE])
 
@@ -160,7 +160,7 @@ class loading:  # noqa: N801 - used like contextlib's functions
             return None
         self._asked.add(asked)
         try:
-            spec = hooks.spec_of_others(self, name, path, target)
+            spec = hooks.spec_of_others(hooks.FINDER, name, path, target)
         finally:
             self._asked.discard(asked)
         if spec is not None and hasattr(spec.loader, "exec_module"):
