@@ -63,9 +63,6 @@ class Finder:
         self.waiting: dict[str, list[Callback]] = {}
         self.before_first: Callable[[], None] | None = None
         self.before_first_package: Callable[[str], None] | None = None
-        # Asked first while it is set. It has no place of its own in the list: what leaves that has other threads, which
-        # are going through it, pass over a finder.
-        self.inner: Any = None
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
@@ -79,9 +76,6 @@ class Finder:
             then, self.before_first_package = self.before_first_package, None
             with guarded("the search for instrumentation packages"):
                 then(name)
-        inner = self.inner
-        if inner is not None and (found := inner.find_spec(name, path, target)) is not None:
-            return found  # type: ignore[no-any-return]
         callbacks = self.waiting.get(name)
         if callbacks is None:
             return None

@@ -22,7 +22,6 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status
 from opentelemetry.trace.propagation import _SPAN_KEY
 
-from tracerun.agent import unmetered
 from tracerun.agent.ambient import AMBIENT
 from tracerun.agent.provider import SwitchableTracer, no_span, placed
 from tracerun.environment import environment
@@ -57,6 +56,8 @@ LIMITS = (
     "link_count",
     "link_attribute_count",
 )
+# Asks for metrics of the SDK's own spans.
+METRICS = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 # The part of a trace id that a share of them is told by, and what lies above all of it.
 LOW_HALF = TraceIdRatioBased.TRACE_ID_LIMIT
 ALL = LOW_HALF + 1
@@ -334,7 +335,7 @@ def install(provider: OurProvider, pipeline: Pipeline, settings: Settings) -> No
         pipeline: Where the spans go.
         settings: Of this process.
     """
-    if any(name in settings.values for name in LIMITS) or unmetered.VARIABLE in environment():
+    if any(name in settings.values for name in LIMITS) or METRICS in environment():
         return
     bound = _bound(settings)
     if bound is None:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationInfo
 
-from tracerun.agent import guard, shadows, unmetered
+from tracerun.agent import guard, shadows
 from tracerun.agent.ambient import AMBIENT, with_parent
 from tracerun.agent.forkmark import mark
 from tracerun.agent.resource import of_process
@@ -206,8 +206,6 @@ class OurProvider(TracerProvider):
 
     def __init__(self, **options: Any) -> None:
         self._given: dict[InstrumentationScope, Tracer] = {}
-        if unmetered.has_taken_place():
-            options["meter_provider"] = unmetered.MeterProvider()
         super().__init__(**options)
         if not HANDLES_FORKS and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._handle_fork)

@@ -10,7 +10,7 @@ import sys
 from _frozen_importlib_external import PathFinder
 
 from tracerun import __version__
-from tracerun.agent import foreign, unmetered
+from tracerun.agent import foreign
 from tracerun.agent.guard import first_line
 from tracerun.versions import BELOW, OLDEST_API, OLDEST_CONVENTIONS, OLDEST_SDK, as_numbers, outside
 
@@ -40,8 +40,7 @@ def load(settings: Settings) -> None:
         _serve_ours(settings, api)
     try:
         __import__("opentelemetry.propagate")
-        with unmetered.loading():
-            __import__("opentelemetry.sdk.trace")
+        __import__("opentelemetry.sdk.trace")
         if api and not sdk:
             _try_out()
     except Exception as error:  # packages that do not fit fail in many ways
