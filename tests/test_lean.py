@@ -6,9 +6,11 @@ import itertools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, sampling
 from opentelemetry.sdk.trace import Span as SdkSpan
@@ -25,8 +27,10 @@ from opentelemetry.trace import (
 )
 
 from tests.conftest import PYTHON, Runner
-from tracerun.agent import lean
-from tracerun.agent.provider import OurProvider, PrivateIdGenerator
+from tracerun.agent import boot, completion, lean, lean_span
+from tracerun.agent.ids import PrivateIdGenerator
+from tracerun.agent.provider import OurProvider
+from tracerun.agent.succession import SUCCESSION
 from tracerun.export import protobuf
 from tracerun.export.lane import size_of
 from tracerun.settings import Settings
@@ -44,7 +48,6 @@ class Kept(SpanProcessor):
     def __init__(self) -> None:
         self.spans: list[ReadableSpan] = []
         self.own: set[int] | None = None
-        self.processor = self
 
     def on_end(self, span: ReadableSpan) -> None:
         self.spans.append(span)
@@ -71,7 +74,14 @@ class CountedIds(PrivateIdGenerator):
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    for state in (lean.LEAN, SUCCESSION, completion.COMPLETION):
+        for name, value in vars(state).items():
+            monkeypatch.setattr(state, name, value)
     monkeypatch.setattr(lean.LEAN, "pipeline", None)
+    monkeypatch.setattr(boot.Process, "settings", Settings.from_env({}), raising=False)
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", None)
+    monkeypatch.setattr("opentelemetry.trace._set_tracer_provider", None)  # not called here
+    monkeypatch.setattr("tracerun.agent.lean.os", SimpleNamespace(getpid=os.getpid))  # which registers nothing
 
 
 def made(
@@ -82,13 +92,20 @@ def made(
     name, _, ratio = sampler.partition(":")
     known: Any = sampling._KNOWN_SAMPLERS[name]
     chosen = known(float(ratio)) if ratio else known
-    provider = OurProvider(
-        sampler=chosen, resource=Resource({"a": "b"}), shutdown_on_exit=False, id_generator=ids or CountedIds()
-    )
-    provider.add_span_processor(kept)
-    if install:
-        lean.install(provider, kept, settings)  # type: ignore[arg-type]
-    return provider.get_tracer("tracerun.requests", "1")
+
+    def official(attributes: dict[str, Any], ids: Any) -> OurProvider:
+        provider = OurProvider(sampler=chosen, resource=Resource(attributes), shutdown_on_exit=False, id_generator=ids)
+        provider.add_span_processor(kept)
+        return provider
+
+    completion.COMPLETION.provider, lean.LEAN.tracers = None, {}
+    trace._TRACER_PROVIDER = SUCCESSION.provider = None
+    if not (install and lean.is_possible(settings)):
+        return official({"a": "b"}, ids or CountedIds()).get_tracer("tracerun.requests", "1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lean, "PrivateIdGenerator", lambda: ids or CountedIds())
+        lean.install(kept, settings, {"a": "b"}, official)  # type: ignore[arg-type]
+    return lean.tracer_of("tracerun.requests", "1", None)
 
 
 FAR = SpanContext(5, 6, True, TraceFlags(1), TraceState([("k", "v")]))
@@ -179,7 +196,7 @@ def test_as_the_sdks(name: str, first: int, caplog: pytest.LogCaptureFixture) ->
         caplog.clear()
         context = set_span_in_context(NonRecordingSpan(FAR))
         span = made(kept, install=is_lean).start_span("GET", context, SpanKind.CLIENT, FIRST[first])
-        assert isinstance(span, lean.LeanSpan) is is_lean
+        assert isinstance(span, lean_span.LeanSpan) is is_lean
         assert isinstance(span, SdkSpan)
         assert span.is_recording()
         OPERATIONS[name](span)
@@ -214,7 +231,7 @@ def test_what_is_sampled(sampler: str) -> None:
         for is_lean in (False, True):
             tracer = made(Kept(), sampler=sampler, install=is_lean)
             span = tracer.start_span("GET", parent)
-            contexts.append((span.get_span_context(), span.is_recording(), type(span) is lean.LeanSpan))
+            contexts.append((span.get_span_context(), span.is_recording(), type(span) is lean_span.LeanSpan))
         assert contexts[0][:2] == contexts[1][:2]
         assert contexts[1][2] is contexts[1][1]
 
@@ -254,7 +271,7 @@ def test_a_fork_past_python_shows_at_each_span(sampler: str, flags: int) -> None
     """As uWSGI forks: whatever is decided of the first span, the process finds out that it is another one."""
     tracer = made(Kept(), sampler=sampler, ids=PrivateIdGenerator())
     seen: list[int] = []
-    ids = tracer.id_generator
+    ids = lean.LEAN.ids
 
     def on_unseen_fork() -> None:
         seen.append(1)
@@ -308,7 +325,7 @@ def test_the_mark_is_set_last(monkeypatch: pytest.MonkeyPatch) -> None:
         marks.append(bool(ids._mark[0]))
         return bytes(count)
 
-    monkeypatch.setattr("tracerun.agent.provider.os.urandom", urandom)
+    monkeypatch.setattr("tracerun.agent.ids.os.urandom", urandom)
     ids.reseed()
     assert (marks, bool(ids._mark[0])) == ([False], True)
 
@@ -337,18 +354,18 @@ def test_the_size_of_somebody_elses_span() -> None:
 
 def test_what_speaks_against_it() -> None:
     """Limits or links get the SDK's span, and so does everything after it is switched off."""
-    assert type(made(Kept()).start_span("GET")) is lean.LeanSpan
-    assert type(made(Kept(), OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="3").start_span("GET")) is not lean.LeanSpan
+    assert type(made(Kept()).start_span("GET")) is lean_span.LeanSpan
+    assert type(made(Kept(), OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="3").start_span("GET")) is not lean_span.LeanSpan
     kept = Kept()
     tracer = made(kept)
-    assert type(tracer.start_span("GET", links=[Link(FAR)])) is not lean.LeanSpan
+    assert type(tracer.start_span("GET", links=[Link(FAR)])) is not lean_span.LeanSpan
 
 
 def test_a_start_in_the_past() -> None:
     """A start time that is given is the span's, as it is the SDK's own span's."""
     for install in (True, False):
         span = made(Kept(), install=install).start_span("GET", start_time=1)
-        assert (span.start_time, type(span) is lean.LeanSpan) == (1, install)
+        assert (span.start_time, type(span) is lean_span.LeanSpan) == (1, install)
 
 
 def test_a_processor_of_the_programs(run: Runner, web: Any) -> None:

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 
 from tests.conftest import PYTHON, WebServer
 from tests.in_process import tracing
-from tracerun.agent.provider import PrivateIdGenerator
+from tracerun.agent.ids import PrivateIdGenerator
 from tracerun.instrumentation import asgi, http, redaction, wsgi
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, get_current_span
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, get_current_span
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun.agent.prepared import Prepared
@@ -68,6 +68,18 @@ def with_parent(context: Context) -> Context:
     if AMBIENT.span is None or get_current_span(context).get_span_context().is_valid:
         return context
     return Context({**context, _SPAN_KEY: AMBIENT.span})
+
+
+def placed(context: Context, kind: SpanKind) -> Context:
+    """A new span's context, with the parent that this process has for spans without one."""
+    if AMBIENT.span is None or kind is SpanKind.SERVER:
+        return context
+    return with_parent(context)
+
+
+def no_span(context: Context) -> Span:
+    """What stands for a span where all is left out."""
+    return NonRecordingSpan(get_current_span(context).get_span_context())
 
 
 def fields_for_child() -> dict[str, str] | None:

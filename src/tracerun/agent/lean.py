@@ -1,51 +1,45 @@
-"""A recording span for our own instrumentors that does without what they never use.
+"""Recording spans for our own instrumentors that do without what they never use, and without the SDK.
 
-The SDK's span makes a lock, two lists, a checked copy of its attributes and, at its end, a copy of itself. This one is
-an SDK span too, with the same methods, but has those parts only once somebody asks for them. It stands in for the
-SDK's only while nothing is asked of the SDK that only its own does: no processor but ours, the standard limits, a
-standard sampler. The program's own tracers, and spans with links, are always the SDK's.
+The SDK's span makes a lock, two lists, a checked copy of its attributes and, at its end, a copy of itself; to load the
+SDK takes as long as all else that a traced application needs at its start. These spans (``agent.lean_span``) are made
+of the API alone. They stand in for the SDK's only while nothing is asked of the SDK that only its own do: no
+processor but ours, the standard limits, a standard sampler. The program's own tracers, and spans with links, are
+always the SDK's, which is loaded for them (``agent.completion``).
 
-It is switched on by ``install`` alone: without that call, and this file, every span is the SDK's.
-Source: OpenTelemetry specification, trace SDK, "Span"; opentelemetry-sdk, ``opentelemetry.sdk.trace.Span``.
+It is switched on by ``install`` alone: without that call, and these two files, every span is the SDK's.
+Source: OpenTelemetry specification, trace SDK, "Span" and "Sampler".
 """
 
 from __future__ import annotations
 
-from threading import Lock
+import os
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import get_current
-from opentelemetry.sdk.trace import Span
-from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status
+from opentelemetry.trace import NoOpTracer, SpanContext, SpanKind, Tracer
 from opentelemetry.trace.propagation import _SPAN_KEY
 
-from tracerun.agent.ambient import AMBIENT
-from tracerun.agent.provider import SwitchableTracer, no_span, placed
+from tracerun.agent import completion, resource, succession
+from tracerun.agent.ambient import AMBIENT, no_span, placed
+from tracerun.agent.ids import CountingIdGenerator, PrivateIdGenerator
+from tracerun.agent.lean_span import ID_BITS, LOW_HALF, MOST, PLAIN, LeanSpan, UnsampledSpan, checked
+from tracerun.agent.succession import SUCCESSION
 from tracerun.environment import environment
 from tracerun.instrumentation.exclusion import EXCLUDED_KEY
-from tracerun.instrumentation.span_context import NO_STATE, NOT_SAMPLED, SAMPLED, parts_of, valid_context
+from tracerun.instrumentation.span_context import NO_STATE, SAMPLED, parts_of, valid_context
 from tracerun.values import SAMPLERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from opentelemetry.context import Context
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import Event
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import Link
+    from opentelemetry.trace import TracerProvider
 
     from tracerun.agent.provider import OurProvider
     from tracerun.export.pipeline import Pipeline
     from tracerun.settings import Settings
 
-# Values that need no check; the SDK makes something of all others, and of more attributes than this.
-PLAIN = frozenset((str, int, bool, float))
-MOST = 128
-_TEXT = frozenset((str,))
 LIMITS = (
     "span_attribute_count",
     "span_attribute_length",
@@ -58,182 +52,75 @@ LIMITS = (
 )
 # Asks for metrics of the SDK's own spans.
 METRICS = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
-# The part of a trace id that a share of them is told by, and what lies above all of it.
-LOW_HALF = TraceIdRatioBased.TRACE_ID_LIMIT
+# Above every number that a share of the traces is told by.
 ALL = LOW_HALF + 1
-ID_BITS = 64
 BY_PARENT = "parentbased_"
-_NOTHING: tuple[Any, ...] = ()
 _new = object.__new__
 
 
-class _OnDemand:
-    """An attribute of the SDK's span that is made when somebody first asks for it, once."""
+class _StandIn:
+    """What the encoders read of the SDK's resource, or of its scope; all else is the SDK's own to answer."""
 
-    def __init__(self, make: Callable[[Any], Any]) -> None:
-        self._make = make
+    def __init__(self, real: Callable[[], Any], **own: Any) -> None:
+        vars(self).update(own, _real=real)
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, span: Any, owner: type) -> Any:
-        if span is None:
-            return self
-        return vars(span).setdefault(self._name, self._make(span))
-
-
-class LeanSpan(Span):
-    """A span of one of our tracers."""
-
-    _tracer: LeanTracer
-    _attributes: Any
-    # What a span has that nobody has touched.
-    _sampler = _trace_config = _record_end_metrics = _instrumentation_info = None
-    _record_exception = _set_status_on_exception = True
-    _end_time = None
-    _status = Status()
-    _events: Any = _NOTHING
-    _links: Any = _NOTHING
-    _lock = _OnDemand(lambda _: Lock())
-    _limits = _OnDemand(lambda span: span._tracer._span_limits)
-    _span_processor = _OnDemand(lambda span: span._tracer.span_processor)
-    _instrumentation_scope = _OnDemand(lambda span: span._tracer._instrumentation_scope)
-    _resource = _OnDemand(lambda span: span._tracer.resource)
-
-    @property
-    def resource(self) -> Resource:
-        """As the SDK's."""
-        return self._tracer.resource
-
-    @property
-    def instrumentation_scope(self) -> InstrumentationScope | None:
-        """As the SDK's."""
-        return self._tracer._instrumentation_scope
-
-    def get_span_context(self) -> SpanContext:
-        """As the SDK's."""
-        return self._context  # type: ignore[return-value]
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        """As the SDK's; a plain value of an open span is only put there."""
-        attributes = self._attributes
-        plain = type(attributes) is dict and type(value) in PLAIN and self._end_time is None
-        if plain and type(key) is str and key and (len(attributes) < MOST or key in attributes):
-            attributes.pop(key, None)  # a value set anew comes last, as in the SDK's
-            attributes[key] = value
-            return
-        self._make_checked()
-        super().set_attribute(key, value)
-
-    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """As the SDK's; the same goes for several plain ones."""
-        own = self._attributes
-        if (
-            type(own) is dict
-            and self._end_time is None
-            and len(own) + len(attributes) <= MOST
-            and PLAIN.issuperset(map(type, attributes.values()))
-            and _TEXT.issuperset(map(type, attributes))
-            and "" not in attributes
-        ):
-            for key in attributes:
-                own.pop(key, None)
-            own.update(attributes)
-            return
-        self._make_checked()
-        super().set_attributes(attributes)
-
-    def _make_checked(self) -> None:
-        """From here on the attributes are the SDK's own kind."""
-        if type(self._attributes) is dict:
-            self._attributes = self._tracer.checked(self._attributes)
-
-    def _add_event(self, event: Event) -> None:
-        if self._events is _NOTHING:
-            self._events = self._new_events()  # type: ignore[no-untyped-call]
-        super()._add_event(event)
-
-    def _add_link(self, link: Link) -> None:
-        if self._links is _NOTHING:
-            self._links = self._new_links(_NOTHING)
-        super()._add_link(link)
-
-    def update_name(self, name: str) -> None:
-        """As the SDK's."""
-        if self._end_time is None:
-            self._name = name
-        else:
-            super().update_name(name)
-
-    def end(self, end_time: int | None = None) -> None:
-        """As the SDK's; the span itself goes on its way, for it does not change any more."""
-        if self._end_time is not None:
-            self._make_checked()
-            super().end(end_time)  # says so
-            return
-        self._end_time = time_ns() if end_time is None else end_time
-        self._tracer.on_end(self)
-
-    def tracerun_fields(self) -> tuple[Any, ...]:
-        """What ``export.otlp.fields`` reads of a span, without the copies that properties make."""
-        attributes, events, links = self._attributes, self._events, self._links
-        plain = type(attributes) is dict
-        return (
-            self._context,
-            self._parent,
-            self._name,
-            self._kind,
-            self._start_time,
-            self._end_time,
-            self._status,
-            attributes if plain else attributes._dict,
-            0 if plain else attributes.dropped,
-            events,
-            0 if events is _NOTHING else self.dropped_events,
-            links,
-            0 if links is _NOTHING else self.dropped_links,
-        )
-
-
-class UnsampledSpan(NonRecordingSpan):
-    """A span that is not sampled: its ids, which nobody may ask for, are only random bits until somebody does."""
-
-    # The API's takes a context. Calling the class is quicker with object's own than with any of Python's.
-    __init__ = object.__init__
-
-    _bits: int
-    _parent: SpanContext | None = None
-    _context = _OnDemand(lambda span: span._made())
-
-    def _made(self) -> SpanContext:
-        parent, span_id = self._parent, self._bits & LOW_HALF or 1
-        if parent is None:
-            return valid_context(self._bits >> ID_BITS or 1, span_id, False, NOT_SAMPLED, NO_STATE)
-        return valid_context(parent.trace_id, span_id, False, NOT_SAMPLED, parent.trace_state)
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or completion.complete() is None:
+            raise AttributeError(name)
+        return getattr(self._real(), name)
 
 
 class _Lean:
     """Where lean spans go, and how it is decided which are made; set while there are any.
 
     Attributes:
-        pipeline: Takes the spans.
+        pipeline: Takes the spans; none while there are no lean ones.
+        take: Called with each lean span that ends.
+        ids: Where ids come from.
         bound: A span is sampled whose trace id is below it: 0 for none.
         by_parent: Whether that is decided of spans without a parent alone, and others follow theirs.
         counts: Whether it is counted how many spans are sampled.
+        resource: Of the process; the SDK's, once that is loaded.
+        tracers: All that were made, by name.
+        process: Whose ids and resource these are.
     """
 
+    pipeline: Pipeline | None = None
+    take: Callable[[Any], None]
+    ids: PrivateIdGenerator
+    resource: Any = None
+    process = 0
+
     def __init__(self) -> None:
-        self.pipeline: Pipeline | None = None
         self.bound = 0
         self.by_parent = self.counts = False
+        self.tracers: dict[str, LeanTracer] = {}
 
 
 # An object, as other state that each request reads: before Python 3.12 reading an attribute of a class takes longer.
 LEAN = _Lean()
 
 
-class LeanTracer(SwitchableTracer):
-    """A tracer of one of our instrumentors."""
+class LeanTracer(Tracer):
+    """A tracer of one of our instrumentors.
+
+    Attributes:
+        scope: Its name, version and schema's URL.
+        official: Makes the spans that are not lean: of the SDK, or of the program's provider; none until there is one.
+    """
+
+    def __init__(self, name: str, version: str, schema_url: str | None) -> None:
+        self.scope = name, version, schema_url
+        self._instrumentation_scope: Any = _StandIn(
+            lambda: self._instrumentation_scope, name=name, version=version, schema_url=schema_url, attributes={}
+        )
+        self.official: Tracer | None = None
+
+    @property
+    def resource(self) -> Any:
+        """Of the process."""
+        provider = completion.COMPLETION.provider
+        return LEAN.resource if provider is None else provider.resource
 
     def start_span(
         self,
@@ -253,7 +140,20 @@ class LeanTracer(SwitchableTracer):
                 return span
         if start_time is not None:
             kwargs["start_time"] = start_time
-        return super().start_span(name, context, kind, attributes, *args, **kwargs)
+        return self._official().start_span(name, context, kind, attributes, *args, **kwargs)
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        """As the SDK's, whose spans these are: no instrumentor of ours asks for one."""
+        return self._official().start_as_current_span(*args, **kwargs)
+
+    def _official(self) -> Tracer:
+        if self.official is None:
+            provider = SUCCESSION.successor or completion.complete()
+            if provider is None:
+                return NoOpTracer()
+            name, version, schema_url = self.scope
+            self.official = provider.get_tracer(name, version, schema_url=schema_url)
+        return self.official
 
     def start_described(  # noqa: PLR0917 - by position, for each request comes here
         self,
@@ -270,7 +170,7 @@ class LeanTracer(SwitchableTracer):
             None where ``start_span`` is to be asked.
         """
         pipeline = LEAN.pipeline
-        if pipeline is None or self.successor is not None:
+        if pipeline is None:
             return None
         parent, trace_id, bound = None, 0, LEAN.bound
         if current or AMBIENT.span is not None:
@@ -279,13 +179,13 @@ class LeanTracer(SwitchableTracer):
             parent, trace_id, bound = _belonging(current if AMBIENT.span is None else placed(current, kind))
         # Drawn also where nobody may ask for them: a fork shows at the generator, and both sides have the same ids.
         if parent is not None:
-            bits = self.id_generator.generate_span_id()
+            bits = LEAN.ids.generate_span_id()
         else:
-            bits = self.id_generator.generate_id_bits()  # type: ignore[attr-defined]
+            bits = LEAN.ids.generate_id_bits()
             trace_id = (bits >> ID_BITS or 1) if bound else 0
         if trace_id & LOW_HALF < bound:
             span = self._sampled(pipeline, parent, trace_id, bits & LOW_HALF or 1)
-            span._name, span._kind, span._attributes = name, kind, self._plain(attributes_of(*args))
+            span._name, span._kind, span._attributes = name, kind, _as_kept(attributes_of(*args))
             span._start_time = time_ns() if start_time is None else start_time
             return span
         unsampled = UnsampledSpan()
@@ -305,58 +205,112 @@ class LeanTracer(SwitchableTracer):
         span._context = valid_context(trace_id, span_id, False, SAMPLED, state)
         return span
 
-    def _plain(self, own: dict[str, Any]) -> Any:
-        """A span's attributes, as they are where they need no check."""
-        if len(own) <= MOST and PLAIN.issuperset(map(type, own.values())):
-            return own
-        return self.checked(own)
-
-    def checked(self, attributes: dict[str, Any]) -> BoundedAttributes:
-        """Attributes as the SDK keeps them."""
-        limits = self._span_limits
-        return BoundedAttributes(
-            limits.max_span_attributes, attributes, immutable=False, max_value_len=limits.max_span_attribute_length
-        )
-
     def on_end(self, span: LeanSpan) -> None:
         """A span has ended; to our own processor, or to all of them where there are more by now."""
-        pipeline = LEAN.pipeline
-        if pipeline is not None:
-            pipeline.processor.take(span)
-        else:
-            self.span_processor.on_end(span)
+        LEAN.take(span)
 
 
-def install(provider: OurProvider, pipeline: Pipeline, settings: Settings) -> None:
-    """Has our instrumentors' tracers make lean spans, if nothing speaks against it.
+def is_possible(settings: Settings) -> bool:
+    """Whether nothing speaks against lean spans; asked once the API is loaded."""
+    return not (
+        any(name in settings.values for name in LIMITS)
+        or METRICS in environment()
+        or settings.resource_detectors
+        or settings.sampler.partition(":")[0] not in SAMPLERS
+        or succession.has_begun()
+    )
+
+
+def install(
+    pipeline: Pipeline, settings: Settings, attributes: dict[str, Any], make: Callable[..., OurProvider]
+) -> None:
+    """Has our instrumentors' tracers make lean spans, and the SDK wait until somebody asks for it.
 
     Args:
-        provider: Ours, whose only processor is the pipeline's; another one ends this.
         pipeline: Where the spans go.
         settings: Of this process.
+        attributes: Of its resource.
+        make: Makes a provider of the SDK's of a resource's attributes and a generator of ids, once it is asked for.
     """
-    if any(name in settings.values for name in LIMITS) or METRICS in environment():
-        return
-    bound = _bound(settings)
-    if bound is None:
-        return
-    LEAN.pipeline, LEAN.bound, LEAN.counts = pipeline, bound, bool(settings.report)
+    LEAN.ids = SUCCESSION.ids = CountingIdGenerator() if settings.report else PrivateIdGenerator()
+    LEAN.pipeline, LEAN.take = pipeline, pipeline.take
+    LEAN.bound, LEAN.counts = _bound(settings), bool(settings.report)
     LEAN.by_parent = settings.sampler.startswith(BY_PARENT)
-    provider.kind_of_tracer = _kind_of_tracer
+    LEAN.resource, LEAN.process = _of(attributes), os.getpid()
+    LEAN.ids.on_unseen_fork = lambda: _see_unseen_fork(pipeline)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_start_over)
+    SUCCESSION.tracer_of = tracer_of
+    succession.watch(_hand_over)
+    completion.wait(lambda: _adopt(make(LEAN.resource.attributes, LEAN.ids)))
+
+
+def tracer_of(name: str, version: str, schema_url: str | None) -> Tracer:
+    """An instrumentor's tracer; the program's or the SDK's, where those have taken over."""
+    official = completion.COMPLETION.provider
+    ids: Any = LEAN.ids if official is None else official.id_generator  # the program may put another one there
+    if SUCCESSION.successor is not None or ids is not LEAN.ids:
+        return succession.of_the_global_provider(name, version, schema_url)
+    made = LEAN.tracers.setdefault(name, LeanTracer(name, version, schema_url))
+    if official is not None:
+        official.describe(made)
+    return made
+
+
+def _adopt(provider: OurProvider) -> OurProvider:
+    """The SDK is loaded: lean spans, also those that are open, are spans of its own from here on."""
     provider.on_processor = _stop
+    provider.adopt(LeanSpan)
+    for tracer in list(LEAN.tracers.values()):
+        provider.describe(tracer)
+    if SUCCESSION.successor is None:
+        succession.be_global(provider)
+    else:
+        provider.hand_over(SUCCESSION.successor)
+    return provider
 
 
 def _stop() -> None:
     """The program has added a processor: from here on it gets to see all spans, as the SDK makes them."""
+    LEAN.pipeline, LEAN.take = None, completion.provider_of_ours()._active_span_processor.on_end
+
+
+def _hand_over(successor: TracerProvider) -> None:
+    """From now on spans are made by the program's provider, also by the tracers that are in use."""
     LEAN.pipeline = None
+    for tracer in list(LEAN.tracers.values()):
+        tracer.official = None
+    if completion.COMPLETION.provider is not None:
+        completion.COMPLETION.provider.hand_over(successor)
 
 
-def _kind_of_tracer(scope: str) -> type[SwitchableTracer]:
-    return LeanTracer if scope.startswith("tracerun.") else SwitchableTracer
+def _start_over() -> None:
+    """In a forked child: ids and a resource of its own. The SDK's provider, where there is one, sees to that itself."""
+    if completion.COMPLETION.provider is None and LEAN.process != os.getpid():
+        LEAN.process = os.getpid()
+        LEAN.resource = _of({**LEAN.resource.attributes, **resource.of_process()})
+        LEAN.ids.reseed()
+
+
+def _see_unseen_fork(pipeline: Pipeline) -> None:
+    """The same, in a child that was forked past Python: what ``os.register_at_fork`` would have done."""
+    try:
+        pipeline.start_over()
+    finally:
+        _start_over()
+
+
+def _of(attributes: dict[str, Any]) -> Any:
+    return _StandIn(lambda: completion.provider_of_ours().resource, attributes=attributes, schema_url="")
 
 
 def _copy_of(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     return {} if attributes is None else attributes.copy()  # type: ignore[attr-defined]
+
+
+def _as_kept(own: dict[str, Any]) -> Any:
+    """A span's attributes, as they are where they need no check."""
+    return own if len(own) <= MOST and PLAIN.issuperset(map(type, own.values())) else checked(own)
 
 
 def _belonging(context: Context) -> tuple[SpanContext | None, int, int]:
@@ -372,10 +326,8 @@ def _belonging(context: Context) -> tuple[SpanContext | None, int, int]:
     return None, 0, LEAN.bound
 
 
-def _bound(settings: Settings) -> int | None:
-    """Below which trace id the standard samplers take a span, all by the same rule; none for another sampler."""
+def _bound(settings: Settings) -> int:
+    """Below which number in its id's lower half a standard sampler takes a trace (specification: TraceIdRatioBased)."""
     name, _, argument = settings.sampler.partition(":")
-    if name not in SAMPLERS:
-        return None
-    share = {"always_on": 1.0, "always_off": 0.0}.get(name.removeprefix(BY_PARENT))
-    return TraceIdRatioBased(float(argument or settings.sampler_argument or 1.0) if share is None else share).bound
+    known = {"always_on": 1.0, "always_off": 0.0}.get(name.removeprefix(BY_PARENT))
+    return round(ALL * (float(argument or settings.sampler_argument or 1.0) if known is None else known))

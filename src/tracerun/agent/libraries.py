@@ -213,6 +213,7 @@ def watch(settings: Settings) -> None:
         for module in watched.library.modules:
             hooks.when_imported(module, watched.on_import)
     hooks.when_imported("opentelemetry.trace", _on_opentelemetry)
+    hooks.when_imported("opentelemetry.sdk.trace", _on_sdk)
     hooks.when_imported("multiprocessing.spawn", _on_spawn)
     for module in ("opentelemetry.instrumentation.instrumentor", "opentelemetry.instrumentation.utils"):
         hooks.when_imported(module, _on_instrumentation)
@@ -246,16 +247,25 @@ def _on_opentelemetry(trace: ModuleType) -> None:
 
     def get_tracer_provider() -> Any:
         if trace.get_tracer_provider is get_tracer_provider:
-            trace.get_tracer_provider = original  # type: ignore[attr-defined]
-            if trace._TRACER_PROVIDER is None:
+            settled = trace._TRACER_PROVIDER is not None
+            if not settled:
                 with guard.guarded("the set-up of the OpenTelemetry SDK"):
                     from tracerun.agent import sdk  # noqa: PLC0415 - as above
 
-                    sdk.ready()
+                    settled = sdk.provide()
+            if settled:
+                trace.get_tracer_provider = original  # type: ignore[attr-defined]
         return original()
 
     get_tracer_provider.__doc__, get_tracer_provider.__module__ = original.__doc__, original.__module__
     trace.get_tracer_provider = get_tracer_provider  # type: ignore[attr-defined]
+
+
+def _on_sdk(_: ModuleType) -> None:
+    """The SDK is loaded: whoever has our own spans is to find that they are its."""
+    completion = sys.modules.get("tracerun.agent.completion")
+    if completion is not None:
+        completion.on_sdk()
 
 
 def _on_instrumentation(module: ModuleType) -> None:

@@ -93,8 +93,10 @@ def _is_attached(pipeline: Pipeline) -> bool:
     """Whether spans come to us: the official configurator may have exporters of its own instead."""
     from opentelemetry import trace  # noqa: PLC0415 - loaded by now
 
+    from tracerun.export import processor  # noqa: PLC0415 - builds on the SDK
+
     processors = getattr(trace.get_tracer_provider(), "_active_span_processor", None)
-    return pipeline.processor in getattr(processors, "_span_processors", ())
+    return processor.of(pipeline) in getattr(processors, "_span_processors", ())
 
 
 def _send(pipeline: Pipeline, lanes: list[dict[str, Any]]) -> list[str]:
@@ -126,17 +128,17 @@ def _tracer(pipeline: Pipeline) -> Tracer:
 def _provider_of_our_own(pipeline: Pipeline) -> TracerProvider:
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415 - as above
 
-    from tracerun.agent.provider import OurProvider, PrivateIdGenerator  # noqa: PLC0415 - as above
-    from tracerun.agent.resource import attributes  # noqa: PLC0415 - as above
+    from tracerun.agent import provider, resource  # noqa: PLC0415 - as above
+    from tracerun.agent.ids import PrivateIdGenerator  # noqa: PLC0415 - as above
+    from tracerun.export import processor  # noqa: PLC0415 - as above
 
-    provider = OurProvider(
+    return provider.made(
         sampler=ALWAYS_ON,
-        resource=attributes(Process.settings),
-        shutdown_on_exit=False,
-        id_generator=PrivateIdGenerator(),
+        attributes=resource.with_detected(Process.settings, resource.attributes(Process.settings)),
+        ids=PrivateIdGenerator(),
+        processor=processor.of(pipeline),
+        after_fork=pipeline.start_over,
     )
-    provider.add_span_processor(pipeline.processor)
-    return provider
 
 
 def _outcome(lane: Lane, kind: str) -> dict[str, Any] | None:

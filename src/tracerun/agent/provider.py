@@ -7,100 +7,37 @@ from __future__ import annotations
 
 import os
 from functools import update_wrapper
-from random import Random
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.context import get_current
-from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Span, SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.util.instrumentation import InstrumentationInfo
+from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
 
-from tracerun.agent import guard, shadows
-from tracerun.agent.ambient import AMBIENT, with_parent
-from tracerun.agent.forkmark import mark
+from tracerun.agent import guard, shadows, succession
+from tracerun.agent.ambient import no_span, placed
+from tracerun.agent.ids import PrivateIdGenerator
 from tracerun.agent.resource import of_process
-from tracerun.agent.threads import RLock, allocate_lock
+from tracerun.agent.succession import SUCCESSION
+from tracerun.agent.threads import allocate_lock
 from tracerun.instrumentation.exclusion import EXCLUDED_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
-    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.sampling import Sampler
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+    from tracerun.agent.lean import LeanTracer
     from tracerun.settings import Settings
-
 
 _PYQWEST = "pyqwest"
 # From 1.44 on the SDK gives a forked child's provider a new resource itself.
 HANDLES_FORKS = hasattr(TracerProvider, "_handle_fork")
-
-
-class PrivateIdGenerator(IdGenerator):
-    """Random ids from a generator of our own: a program that seeds ``random`` must draw what it draws plain.
-
-    It does not claim the W3C *random* flag: receivers that know only version 00's sampled flag reject it.
-    """
-
-    def __init__(self) -> None:
-        self.on_unseen_fork: Callable[[], None] = self.reseed
-        # uWSGI forks in C, past os.register_at_fork: the first span of such a child is where it shows.
-        self._mark = mark()
-        self._lock = RLock()
-        self.reseed()
-
-    def generate_span_id(self) -> int:
-        """64 random bits, never all zero."""
-        if not self._mark[0]:
-            self._see_fork()
-        return self._bits(64) or 1
-
-    def generate_trace_id(self) -> int:
-        """128 random bits, never all zero."""
-        if not self._mark[0]:
-            self._see_fork()
-        return self._bits(128) or 1
-
-    def generate_id_bits(self) -> int:
-        """192 random bits: a trace id above a span id, either of which may be all zero."""
-        if not self._mark[0]:
-            self._see_fork()
-        return self._bits(192)
-
-    def _see_fork(self) -> None:
-        with self._lock:  # the child may have several threads by now
-            if not self._mark[0]:
-                self.on_unseen_fork()
-
-    def reseed(self) -> None:
-        """At the start and after a fork: two processes must not draw the same ids."""
-        self._bits = Random(os.urandom(16)).getrandbits  # noqa: S311 - ids, not secrets
-        self._mark[0] = 1  # last: whoever sees it draws the new ids
-
-
-class CountingIdGenerator(PrivateIdGenerator):
-    """Knows how many spans this process has begun, sampled or not: each asks for an id."""
-
-    started = 0
-
-    def generate_span_id(self) -> int:
-        """The same, counted."""
-        self.started += 1
-        return super().generate_span_id()
-
-    def generate_id_bits(self) -> int:
-        """The same, counted."""
-        self.started += 1
-        return super().generate_id_bits()
-
-    def reseed(self) -> None:
-        """The same; a forked process has begun none."""
-        self.started = 0
-        super().reseed()
+IdGenerator.register(PrivateIdGenerator)
 
 
 class SwitchableTracer(Tracer):
@@ -122,18 +59,6 @@ class SwitchableTracer(Tracer):
         if EXCLUDED_KEY in current:
             return no_span(current)
         return start(name, placed(current, kind), kind, *args, **kwargs)
-
-
-def no_span(context: Context) -> trace.Span:
-    """What stands for a span where all is left out."""
-    return trace.NonRecordingSpan(trace.get_current_span(context).get_span_context())
-
-
-def placed(context: Context, kind: trace.SpanKind) -> Context:
-    """A new span's context, with the parent that this process has for spans without one."""
-    if AMBIENT.span is None or kind is trace.SpanKind.SERVER:
-        return context
-    return with_parent(context)
 
 
 def _place_spans_of_others() -> None:
@@ -189,19 +114,13 @@ def _pyqwest_tracer() -> trace.Tracer:
     return PyqwestTracer()
 
 
-def _switchable(_: str) -> type[SwitchableTracer]:
-    return SwitchableTracer
-
-
 class OurProvider(TracerProvider):
     """The SDK's provider, with tracers that can be switched over and a resource that is right after a fork.
 
     Attributes:
-        kind_of_tracer: Gives the class of the tracers of a scope, by its name.
         on_processor: Called where a processor is added.
     """
 
-    kind_of_tracer: Callable[[str], type[SwitchableTracer]] = staticmethod(_switchable)
     on_processor: Callable[[], None] | None = None
 
     def __init__(self, **options: Any) -> None:
@@ -212,7 +131,7 @@ class OurProvider(TracerProvider):
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
         """The SDK's tracer for a scope, or the successor's once there is one."""
-        successor = _Global.successor
+        successor = SUCCESSION.successor
         if successor is not None:
             return successor.get_tracer(*args, **kwargs)
         if _PYQWEST in (*args[:1], kwargs.get("instrumenting_module_name")):
@@ -222,9 +141,7 @@ class OurProvider(TracerProvider):
             return tracer
         # Of the tracer, not of its class, where it would take longer to read; before that is one that reads it.
         tracer.successor = None  # type: ignore[attr-defined]
-        ours = isinstance(tracer.id_generator, PrivateIdGenerator)  # the program may put another one there
-        kind = self.kind_of_tracer if ours else _switchable
-        tracer.__class__ = kind(tracer._instrumentation_scope.name)
+        tracer.__class__ = SwitchableTracer
         # Releases before 1.41 make a new tracer at each call.
         return self._given.setdefault(tracer._instrumentation_scope, tracer)
 
@@ -235,8 +152,6 @@ class OurProvider(TracerProvider):
             self.on_processor()
 
     def _handle_fork(self) -> None:
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - loaded by now
-
         # Not the SDK's own handler: it asks detectors on a thread pool, while that still has the locks of the
         # parent's fork, and a daemon's second fork hung there for ever.
         if HANDLES_FORKS:
@@ -263,8 +178,18 @@ class OurProvider(TracerProvider):
 
             generator.on_unseen_fork = on_unseen_fork
 
+    def adopt(self, lean: type[trace.Span]) -> None:
+        """Has spans that are made of the API alone be spans of the SDK's, those that are open among them."""
+        lean.__bases__ = (Span,)
+        Span.register(lean)  # whoever has asked before may have the answer still
+
+    def describe(self, tracer: LeanTracer) -> None:
+        """Gives a tracer of such spans the SDK's own description of itself."""
+        tracer._instrumentation_scope = InstrumentationScope(*tracer.scope)
+
     def hand_over(self, successor: trace.TracerProvider) -> None:
         """From now on spans are made by another provider; also by the tracers that are in use."""
+        _place_spans_of_others()
         for scope, tracer in list(self._given.items()):
             if isinstance(tracer, SwitchableTracer):
                 tracer.successor = successor.get_tracer(
@@ -272,73 +197,39 @@ class OurProvider(TracerProvider):
                 )
 
 
-class _Global:
-    provider: OurProvider | None = None
-    successor: trace.TracerProvider | None = None
-
-
-def started() -> int | None:
-    """How many spans have begun in this process, where that is counted."""
-    ours = _Global.provider
-    return getattr(ours.id_generator, "started", None) if ours is not None and _Global.successor is None else None
-
-
-def install(
-    *,
-    sampler: Sampler,
-    resource: Resource,
-    processor: SpanProcessor,
-    after_fork: Callable[[], None],
-    counting: bool = False,
-) -> OurProvider | None:
-    """Makes the provider and sets it globally, so that the program's ``set_tracer_provider`` still works once.
+def made(
+    *, sampler: Sampler, attributes: dict[str, Any], ids: Any, processor: SpanProcessor, after_fork: Callable[[], None]
+) -> OurProvider:
+    """Makes a provider.
 
     Args:
         sampler: Of the provider.
-        resource: Of the provider.
+        attributes: Of its resource.
+        ids: Where ids come from.
         processor: Gets every span.
         after_fork: What else a child has to do that was forked past Python.
-        counting: Whether all spans that begin are counted, for the report.
-
-    Returns:
-        The provider, where it is the global one.
     """
-    ids = CountingIdGenerator() if counting else PrivateIdGenerator()
-    provider = OurProvider(sampler=sampler, resource=resource, shutdown_on_exit=False, id_generator=ids)
+    provider = OurProvider(sampler=sampler, resource=Resource(attributes), shutdown_on_exit=False, id_generator=ids)
     provider.add_span_processor(processor)
     provider.watch_unseen_forks(after_fork)
-    if trace._TRACER_PROVIDER is not None:
-        # The program was first (a sitecustomize, say): its provider stays, and ours stands aside.
-        _Global.successor = trace._TRACER_PROVIDER
-        _place_spans_of_others()
-        line = "the program has a tracer provider of its own; spans go where that one sends them"
-        guard.say(line, slug="own-provider")
-        return None
-    _Global.provider = provider
-    # Not through set_tracer_provider: that one can be called only once, and the call is the program's.
-    trace._TRACER_PROVIDER = provider
-    _watch_for_successor()
     return provider
 
 
-def _watch_for_successor() -> None:
-    original = trace._set_tracer_provider
-
-    def set_tracer_provider(tracer_provider: trace.TracerProvider, log: bool) -> None:
-        original(tracer_provider, log)
-        with guard.guarded("handing over to the program's tracer provider"):
-            ours, current = _Global.provider, trace._TRACER_PROVIDER
-            if ours is not None and current is not None and current is not ours and _Global.successor is None:
-                _Global.successor = current
-                _place_spans_of_others()
-                ours.hand_over(current)
-                line = "the program has set a tracer provider of its own; spans go where that one sends them"
-                guard.say(line, slug="own-provider")
-
-    trace._set_tracer_provider = set_tracer_provider
+def install(provider: OurProvider) -> None:
+    """Makes a provider the global one, so that the program's ``set_tracer_provider`` still works once."""
+    if succession.has_begun():
+        # The program was first: its provider stays, and ours stands aside.
+        SUCCESSION.successor = trace._TRACER_PROVIDER
+        _place_spans_of_others()
+        line = "the program has a tracer provider of its own; spans go where that one sends them"
+        guard.say(line, slug="own-provider")
+        return
+    SUCCESSION.ids = provider.id_generator  # type: ignore[assignment]
+    succession.be_global(provider)
+    succession.watch(provider.hand_over)
 
 
-def configure_officially(settings: Settings, processor: SpanProcessor, resource: Resource) -> None:
+def configure_officially(settings: Settings, processor: SpanProcessor, attributes: dict[str, Any]) -> None:
     """Leaves the whole set-up to the official configurator, for what it has and we have not.
 
     Our own destination is added only where the environment names no exporter of traces, which the official
@@ -356,7 +247,7 @@ def configure_officially(settings: Settings, processor: SpanProcessor, resource:
         OpenTelemetryConfigurator().configure()  # type: ignore[no-untyped-call]
         return
     named = "OTEL_TRACES_EXPORTER" in settings.raw and "OTEL_TRACES_EXPORTER" not in settings.unreadable_for_sdk
-    OpenTelemetryConfigurator().configure(resource_attributes=dict(resource.attributes))  # type: ignore[no-untyped-call]
+    OpenTelemetryConfigurator().configure(resource_attributes=attributes)  # type: ignore[no-untyped-call]
     provider = trace.get_tracer_provider()
     if not named and isinstance(provider, TracerProvider):
         provider.add_span_processor(processor)

@@ -26,7 +26,9 @@ class Unfit(Exception):  # noqa: N818 - what it is, not that it is an error
 
 
 def load(settings: Settings) -> None:
-    """Imports the API and the SDK, from the launcher's installation where the program has none.
+    """Imports the API, from the launcher's installation where the program has none, and sees to it that the SDK fits.
+
+    The SDK is not imported, unless it has to be tried out.
 
     Raises:
         Unfit: They are not there, do not fit or cannot be imported; nothing is traced then.
@@ -38,14 +40,37 @@ def load(settings: Settings) -> None:
     else:
         _check_own_api(api)
         _serve_ours(settings, api)
-    try:
+    with _told(api, sdk):
         __import__("opentelemetry.propagate")
-        __import__("opentelemetry.sdk.trace")
         if api and not sdk:
             _try_out()
-    except Exception as error:  # packages that do not fit fail in many ways
-        foreign.withdraw()
-        raise Unfit(_not_working(api, sdk, error)) from error
+
+
+def load_sdk() -> None:
+    """Imports the SDK.
+
+    Raises:
+        Unfit: It cannot be imported.
+    """
+    with _told(_version("version"), _version("sdk.version")):
+        __import__("opentelemetry.sdk.trace")
+
+
+class _told:  # noqa: N801 - used like contextlib's functions; that module is not loaded at start-up
+    """What an import raises becomes what is wrong."""
+
+    __slots__ = ("_releases",)
+
+    def __init__(self, api: str, sdk: str) -> None:
+        self._releases = api, sdk
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
+        if isinstance(error, Exception):  # packages that do not fit fail in many ways
+            foreign.withdraw()
+            raise Unfit(_not_working(*self._releases, error)) from error
 
 
 def _check_name() -> None:
@@ -108,7 +133,8 @@ def _try_out() -> None:
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
 
     # Ours, because the SDK's own draws from the program's `random` and adds to its warning filters.
-    from tracerun.agent.provider import OurProvider, PrivateIdGenerator  # noqa: PLC0415
+    from tracerun.agent.ids import PrivateIdGenerator  # noqa: PLC0415
+    from tracerun.agent.provider import OurProvider  # noqa: PLC0415
 
     tracer = OurProvider(
         sampler=ALWAYS_ON, resource=Resource.get_empty(), shutdown_on_exit=False, id_generator=PrivateIdGenerator()

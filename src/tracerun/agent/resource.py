@@ -14,26 +14,28 @@ from tracerun import __version__
 from tracerun.agent.service import name_of
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.resources import Resource
-
     from tracerun.settings import Settings
 
 
-def attributes(settings: Settings) -> Resource:
-    """The whole resource; what the user set wins over what is detected."""
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - with the SDK, not before
-
-    detected = {
+def attributes(settings: Settings) -> dict[str, Any]:
+    """All that is known without the SDK; what the user set wins over what is detected."""
+    return {
         **_of_sdk(),
         **_of_host(),
         **of_process(),
         **settings.resource,
         "service.name": name_of(settings),
     }
-    if settings.resource_detectors:
-        # Resource.create runs the detectors, on threads; without any asked for that is not worth its price.
-        return Resource.create(detected)
-    return Resource(detected)
+
+
+def with_detected(settings: Settings, known: dict[str, Any]) -> dict[str, Any]:
+    """The same, with what the detectors find that the user asks for."""
+    if not settings.resource_detectors:
+        return known
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - with the SDK, not before
+
+    # It runs them on threads; without any asked for that is not worth its price.
+    return dict(Resource.create(known).attributes)
 
 
 def _of_sdk() -> dict[str, str]:

@@ -24,12 +24,13 @@ def begin() -> None:
     """Starts the span, and with it the SDK."""
     if not sdk.ready() or sdk.State.pipeline is None:
         return
-    from opentelemetry.trace import SpanKind, get_tracer  # noqa: PLC0415 - not before the SDK can be had
+    from opentelemetry.trace import SpanKind  # noqa: PLC0415 - not before the API can be had
 
     from tracerun import __version__  # noqa: PLC0415
     from tracerun.agent.ambient import AMBIENT  # noqa: PLC0415
+    from tracerun.agent.succession import SUCCESSION  # noqa: PLC0415
 
-    span = get_tracer("tracerun.run", __version__).start_span(derived_name(), kind=SpanKind.INTERNAL)
+    span = SUCCESSION.tracer_of("tracerun.run", __version__, None).start_span(derived_name(), kind=SpanKind.INTERNAL)
     AMBIENT.span, AMBIENT.in_environment = span, False
     exits.before_the_end(_End(span))
     # A signal is to end the span, also before anything else has been traced.

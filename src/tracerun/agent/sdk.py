@@ -14,9 +14,12 @@ from tracerun.environment import hidden
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace.sampling import Sampler
 
+    from tracerun.agent.provider import OurProvider
     from tracerun.export.pipeline import Pipeline
     from tracerun.settings import Settings
 
@@ -67,6 +70,15 @@ def ready() -> bool:
     return State.phase in (READY, UNDER_WAY)
 
 
+def provide() -> bool:
+    """For who asks for the tracer provider: sets up and loads what there is; whether that has come to its end."""
+    if ready():
+        from tracerun.agent import completion  # noqa: PLC0415 - loaded by now
+
+        completion.complete()
+    return State.phase != UNDER_WAY
+
+
 def _set_up(settings: Settings) -> bool:
     from tracerun.agent import releases  # noqa: PLC0415 - not before somebody needs it
 
@@ -74,6 +86,8 @@ def _set_up(settings: Settings) -> bool:
     with hidden(settings.unreadable_for_sdk + _unknown_to_sdk(settings)):
         try:
             releases.load(settings)
+            if not _can_wait(settings):
+                releases.load_sdk()
         except releases.Unfit as why:
             if Process.is_target:
                 guard.say(f"nothing is traced: {why}", slug="opentelemetry-misfit")
@@ -87,6 +101,13 @@ def _set_up(settings: Settings) -> bool:
         set_global_textmap(_propagator(settings))
     _prepare_context(settings)
     return True
+
+
+def _can_wait(settings: Settings) -> bool:
+    """Whether the SDK is to be loaded only once somebody asks for it."""
+    from tracerun.agent import lean  # noqa: PLC0415 - builds on the API
+
+    return lean.is_possible(settings) and not settings.asks_for_official_setup
 
 
 def _prepare_context(settings: Settings) -> None:
@@ -115,44 +136,64 @@ def _unknown_to_sdk(settings: Settings) -> list[str]:
 
 
 def _make_provider(settings: Settings) -> None:
-    from tracerun.agent import provider  # noqa: PLC0415 - loads the SDK
-    from tracerun.agent.resource import attributes  # noqa: PLC0415
+    from tracerun.agent import lean, resource  # noqa: PLC0415 - build on the API
     from tracerun.export import pipeline  # noqa: PLC0415
 
     State.pipeline = pipeline.start(settings, is_target=Process.is_target)
     exits.flush_at_the_end(State.pipeline)
-    resource, processor = attributes(settings), State.pipeline.processor
-    State.pipeline.service = str(resource.attributes.get("service.name", ""))
-    asked = settings.asks_for_official_setup
-    if asked:
-        try:
-            provider.configure_officially(settings, processor, resource)
-        except Exception as error:  # noqa: BLE001 - packages' code; any failure of it means our own set-up
-            line = f"{', '.join(asked)}: {guard.first_line(error)}; left out, traces are set up without"
-            guard.say(line, slug="official-setup-failed")
-        else:
-            return
-    sampler, after_fork = _sampler(settings), State.pipeline.start_over
-    counting = bool(settings.report)
-    ours = provider.install(
-        sampler=sampler, resource=resource, processor=processor, after_fork=after_fork, counting=counting
-    )
-    if ours is not None:
-        from tracerun.agent import lean  # noqa: PLC0415 - builds on the SDK's span
+    attributes = resource.attributes(settings)
+    State.pipeline.service = str(attributes.get("service.name", ""))
+    if settings.asks_for_official_setup and _set_up_officially(settings, State.pipeline, attributes):
+        return
+    if lean.is_possible(settings):
+        lean.install(State.pipeline, settings, attributes, _made)
+        return
+    from tracerun.agent import provider  # noqa: PLC0415 - builds on the SDK
+    from tracerun.agent.ids import CountingIdGenerator, PrivateIdGenerator  # noqa: PLC0415
 
-        lean.install(ours, State.pipeline, settings)
+    ids = CountingIdGenerator() if settings.report else PrivateIdGenerator()
+    provider.install(_made(resource.with_detected(settings, attributes), ids))
+
+
+def _made(attributes: dict[str, Any], ids: Any) -> OurProvider:
+    """A provider of ours, for spans of the SDK's."""
+    from tracerun.agent import provider  # noqa: PLC0415 - builds on the SDK
+    from tracerun.export import processor  # noqa: PLC0415 - as above
+
+    pipeline, sampler = State.pipeline, _sampler(Process.settings)
+    assert pipeline is not None  # noqa: S101 - made before any provider
+    ours = processor.of(pipeline)
+    return provider.made(
+        sampler=sampler, attributes=attributes, ids=ids, processor=ours, after_fork=pipeline.start_over
+    )
+
+
+def _set_up_officially(settings: Settings, pipeline: Pipeline, attributes: dict[str, Any]) -> bool:
+    """Leaves the set-up to the official configurator; whether it has done it."""
+    from tracerun.agent import provider, resource  # noqa: PLC0415 - builds on the SDK
+    from tracerun.export import processor  # noqa: PLC0415 - as above
+
+    try:
+        known = resource.with_detected(settings, attributes)
+        provider.configure_officially(settings, processor.of(pipeline), known)
+    except Exception as error:  # noqa: BLE001 - packages' code; any failure of it means our own set-up
+        asked = ", ".join(settings.asks_for_official_setup)
+        line = f"{asked}: {guard.first_line(error)}; left out, traces are set up without"
+        guard.say(line, slug="official-setup-failed")
+        return False
+    return True
 
 
 def _sampler(settings: Settings) -> Sampler:
     from opentelemetry.sdk.trace import sampling  # noqa: PLC0415
-
-    from tracerun.agent import names  # noqa: PLC0415
 
     name, _, argument = settings.sampler.partition(":")
     argument = argument or settings.sampler_argument
     known = sampling._KNOWN_SAMPLERS.get(name)
     if known is not None:
         return known(float(argument or 1.0)) if name.endswith("traceidratio") else known  # type: ignore[operator,return-value]
+    from tracerun.agent import names  # noqa: PLC0415 - for names off the built-in list only
+
     try:
         factory = names.load(names.SAMPLER_GROUP, name)
         made = factory(argument or None)

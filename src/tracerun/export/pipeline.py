@@ -12,8 +12,6 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.trace import SpanProcessor
-
 from tracerun.agent import dispositions, exits, guard, shadows
 from tracerun.agent.threads import RLock, allocate_lock, get_native_id, monotonic, start_thread
 from tracerun.export import destinations, report
@@ -23,14 +21,13 @@ from tracerun.export.status import StatusFile
 if TYPE_CHECKING:
     from _thread import LockType
 
-    from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.sdk.trace import ReadableSpan
 
+    from tracerun.export.processor import Processor
     from tracerun.settings import Settings
 
 # How long a fork waits for a send that is under way; the thread then lives through the fork in the parent.
 PARK_TIMEOUT = 0.2
-SAMPLED = 1
 # How often a thread that collects looks for a signal, in seconds.
 WATCH = 0.25
 SHORT = 0.01
@@ -41,56 +38,6 @@ EXIT_TRIES, EXIT_PAUSE = 3, 0.05
 _GUARD = guard.guarded("queueing a span")
 
 
-class Processor(SpanProcessor):
-    """The SDK's end of the pipeline (specification: trace SDK, "Span processor")."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the interface's
-        """In a forked process, notes which spans are its own."""
-        own = self._pipeline.own
-        if own is not None:
-            own.add(span.context.span_id)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Queues a sampled span."""
-        context = span.context
-        if context is not None and context.trace_flags & SAMPLED:
-            self.take(span)
-
-    def take(self, span: ReadableSpan) -> None:
-        """Queues a span; not one that was open when this process was forked: that is the parent's to end."""
-        own = self._pipeline.own
-        try:  # the program's own spans end here too, outside of any wrapper of ours
-            if own is not None:
-                span_id = span.context.span_id
-                if span_id not in own:
-                    return
-                own.discard(span_id)
-            self._pipeline.add(span)
-        except Exception as error:
-            if not _GUARD.swallows(error):
-                raise
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Sends all that waits; whether that went within the timeout."""
-        return self._pipeline.flush(timeout_millis / 1000)
-
-    def shutdown(self) -> None:
-        """The program shuts its provider down: what waits is sent, spans that come later are still taken."""
-        self._pipeline.flush(self._pipeline.settings.exit_timeout)
-
-
-class CountingProcessor(Processor):
-    """Knows how many of the spans that begin are sampled, for the report."""
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """The same, counted."""
-        self._pipeline.sampled += span.context.trace_flags & SAMPLED
-        super().on_start(span, parent_context)
-
-
 class Pipeline:
     """The lanes of all destinations and the thread that serves them.
 
@@ -99,6 +46,7 @@ class Pipeline:
         own: In a forked process, the ids of the open spans that it has started; else none.
         service: The service's name.
         sampled: How many sampled spans have begun, where a report asks for that.
+        processor: The SDK's way to it, where the SDK is loaded (``export.processor``).
         status: The file that says how it goes.
     """
 
@@ -110,7 +58,7 @@ class Pipeline:
         self.delay = delay if settings.schedule_delay is None else settings.schedule_delay
         self.own: set[int] | None = None
         self._process = os.getpid()
-        self.processor = CountingProcessor(self) if settings.report else Processor(self)
+        self.processor: Processor | None = None
         self.status = StatusFile(self)
         self._reset()
 
@@ -130,6 +78,20 @@ class Pipeline:
         # Never released: acquiring it with a timeout is a sleep that no library has replaced.
         self._pause_lock = allocate_lock()
         self._pause_lock.acquire()
+
+    def take(self, span: ReadableSpan) -> None:
+        """Queues a span; not one that was open when this process was forked: that is the parent's to end."""
+        own = self.own
+        try:  # the program's own spans end here too, outside of any wrapper of ours
+            if own is not None:
+                span_id = span.context.span_id
+                if span_id not in own:
+                    return
+                own.discard(span_id)
+            self.add(span)
+        except Exception as error:
+            if not _GUARD.swallows(error):
+                raise
 
     def add(self, span: ReadableSpan) -> None:
         """Queues one ended span. Never waits: a full queue drops it and counts it."""

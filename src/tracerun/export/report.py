@@ -138,8 +138,8 @@ def _why_nothing() -> str:
 
 
 def _spans(pipeline: Pipeline | None) -> dict[str, int | None]:
-    provider = sys.modules.get("tracerun.agent.provider")
-    started = provider.started() if provider is not None else None
+    succession = sys.modules.get("tracerun.agent.succession")
+    started = succession.started() if succession is not None else None
     counts = started is not None and pipeline is not None
     return {
         "started": started,

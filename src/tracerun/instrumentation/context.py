@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.context import (
     _SUPPRESS_HTTP_INSTRUMENTATION_KEY,
     _SUPPRESS_INSTRUMENTATION_KEY,
@@ -31,6 +30,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun import __version__
+from tracerun.agent.succession import SUCCESSION
 from tracerun.instrumentation import redaction
 from tracerun.instrumentation.exclusion import EXCLUDED_KEY
 
@@ -61,7 +61,7 @@ attach, get_current, reset = _runtime()
 
 def tracer(library: str) -> Tracer:
     """The tracer of one library's instrumentation; it follows the program's provider, should it set one."""
-    return trace.get_tracer(f"tracerun.{library}", __version__, schema_url=SCHEMA_URL)
+    return SUCCESSION.tracer_of(f"tracerun.{library}", __version__, SCHEMA_URL)
 
 
 def library_of(tracer: Tracer) -> str:

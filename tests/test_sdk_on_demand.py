@@ -1,0 +1,261 @@
+"""The SDK, which is loaded once somebody asks for more than our own spans are: what asks for it, and what does not."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import PYTHON
+
+if TYPE_CHECKING:
+    from tests.conftest import Runner
+
+# A request around each operation, of a program that knows the API alone; what it prints says whether the SDK is there.
+PROGRAM = """
+import sys
+from wsgiref.util import setup_testing_defaults
+import flask
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+app = flask.Flask("shop")
+FAR = SpanContext(5, 6, True, TraceFlags(1))
+def operate(span):
+    pass
+exec(sys.argv[1])
+@app.route("/<name>")
+def answer(name):
+    operate(trace.get_current_span())
+    return name
+@app.route("/fails/<name>")
+def fail(name):
+    operate(trace.get_current_span())
+    raise ValueError("no " + name)
+app.logger.disabled = True
+client = app.test_client()
+client.get("/a?b=c")
+client.get("/fails/b")
+print("opentelemetry.sdk.trace" in sys.modules)
+"""
+# Of each: what is done, and whether that needs the SDK.
+OPERATIONS = {
+    "nothing": ("", False),
+    "attributes": ("span.set_attribute('a', 1); span.set_attributes({'b': 'x', 'c': True})", False),
+    "lists": ("span.set_attribute('a', ['x', 'y']); span.set_attributes({'b': (1, 2), 'c': [1.5]})", False),
+    "no attributes": ("span.set_attribute('', 1); span.set_attributes({'': 1, 'b': 2})", False),
+    "many attributes": ("[span.set_attribute(f'key {n}', n) for n in range(200)]", False),
+    "events": ("span.add_event('first'); span.add_event('second', {'a': 1}); span.add_event('at', None, 7)", False),
+    "events with lists": ("span.add_event('first', {'a': 1}); span.add_event('second', {'a': [1, 2]})", True),
+    "many events": ("[span.add_event(f'event {n}', {'n': n}) for n in range(200)]", True),
+    "an exception": ("span.record_exception(KeyError('why'), {'more': 1}, escaped=True)", False),
+    "a status": ("span.set_status(Status(StatusCode.ERROR, 'why'))", False),
+    "a status in two": ("span.set_status(StatusCode.ERROR, 'why')", True),
+    "ok stays": ("span.set_status(Status(StatusCode.OK)); span.set_status(Status(StatusCode.ERROR))", True),
+    "a name": ("span.update_name('other')", False),
+    "a link": ("span.add_event('first', {'a': 1}); span.add_link(FAR, {'b': 2})", True),
+    "asked what it is": (
+        """print(span.is_recording(), span.name, span.kind, span.parent, span.status.status_code, span.end_time,
+        dict(span.attributes)["http.request.method"], span.dropped_events, span.links,
+        span.context == span.get_span_context(), span.instrumentation_scope.name, span.resource.schema_url,
+        span.resource.attributes["telemetry.sdk.language"])""",
+        False,
+    ),
+    "asked for its events": (
+        "span.add_event('first', {'a': 1}, 7); print([(e.name, e.attributes['a'], e.timestamp) for e in span.events])",
+        True,
+    ),
+    "printed": ("import json; print(json.loads(span.to_json())['attributes'])", True),
+    "its resource used": ("print(span.resource.merge(span.resource).attributes['telemetry.sdk.language'])", True),
+    "used as a context manager": (
+        "span.add_event('a')\n    try:\n        with span: 1 / 0\n    except ZeroDivisionError: pass",
+        True,
+    ),
+    "a span of its own": (
+        "with trace.get_tracer('own').start_as_current_span('inner') as own: own.set_attribute('a', (1,))",
+        True,
+    ),
+    "the SDK imported": (
+        """from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
+    print(isinstance(span, Span), isinstance(span, ReadableSpan), isinstance(span, trace.Span))
+    print(isinstance(trace.get_tracer_provider(), TracerProvider))
+    span.add_event("late", {"a": (1, 2)})""",
+        True,
+    ),
+    "ended twice": ("span.set_attribute('a', 1); span.end(); span.end(); span.set_attribute('b', 1)", True),
+}
+# The standard limits; whoever names one gets the SDK's own spans from the start.
+OFFICIAL = {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "128"}
+
+CHANGING = [
+    "service.instance.id",
+    "process.pid",
+    "traceId",
+    "spanId",
+    "parentSpanId",
+    "startTimeUnixNano",
+    "endTimeUnixNano",
+]
+
+
+def _exported(run: Runner) -> list[Any]:
+    """All that was sent, but for what differs from run to run."""
+    found: list[Any] = []
+    for path in sorted(run.state.glob("*.jsonl")):
+        found.extend(json.loads(line) for line in path.read_bytes().splitlines() if line.startswith(b"{"))
+        path.unlink()
+    return [_lasting(request) for request in found]
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_lasting(item) for item in value if not (isinstance(item, dict) and item.get("key") in CHANGING)]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _lasting(item) for key, item in value.items() if key not in CHANGING}
+    if len(value.get("timeUnixNano", "")) > len("7"):  # not one that the program gives
+        del kept["timeUnixNano"]
+    return kept
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_as_with_the_sdk(run: Runner, name: str) -> None:
+    """Whatever a program does with our span, it is sent as the SDK's own would be, which is loaded only if it must."""
+    done, needed = OPERATIONS[name]
+    results = []
+    for env in ({}, OFFICIAL):
+        words = (PYTHON, run.program(PROGRAM), "def operate(span):\n    " + (done or "pass"))
+        ended = run.traced(*words, env=env)
+        *shown, loaded = ended.out.splitlines()
+        assert (ended.status, ended.slugs) == (0, ["spans-kept"]), ended
+        assert loaded == str(needed or bool(env))
+        results.append((shown, set(ended.theirs.splitlines()), _exported(run)))
+    assert results[0] == results[1]
+    assert "resourceSpans" in results[0][2][0]
+
+
+LATE = """
+import sys, threading
+import requests
+requests.get(sys.argv[1])
+assert "opentelemetry.sdk.trace" not in sys.modules
+def ask(way, found=[]):
+    if way % 2:
+        import opentelemetry.sdk.trace
+    from opentelemetry import trace
+    requests.get(sys.argv[1])
+    with trace.get_tracer(f"own {way}").start_as_current_span("own"):
+        requests.get(sys.argv[1])
+threads = [threading.Thread(target=ask, args=(way,)) for way in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+def test_many_ask_at_once(run: Runner, web: Any) -> None:
+    """Threads that import the SDK and threads that ask for tracers, all at once: each has its spans."""
+    done = run.traced(PYTHON, "-X", "switchinterval=1e-5", run.program(LATE), web.url)
+    assert (done.status, done.err) == (0, ""), done
+    assert len(done.spans) == 1 + 8 * 3
+    own = {span.span_id: span for span in done.spans if span.name == "own"}
+    inner = [span for span in done.spans if span.parent_id in own]
+    assert len(own) == len(inner) == 8
+    assert {span.service for span in done.spans} == {"app"}
+
+
+FORKING = """
+import os, sys
+import requests
+requests.get(sys.argv[1])
+if not os.fork():
+    requests.get(sys.argv[1])
+    from opentelemetry import trace
+    print(trace.get_tracer_provider().resource.attributes["process.pid"] == os.getpid(), flush=True)
+    requests.get(sys.argv[1])
+    sys.exit()
+os.wait()
+requests.get(sys.argv[1])
+assert "opentelemetry.sdk.trace" not in sys.modules
+"""
+
+
+def test_a_fork_before_it(run: Runner, web: Any) -> None:
+    """The child has ids and a resource of its own, and keeps them once the SDK is loaded."""
+    done = run.traced(PYTHON, run.program(FORKING), web.url)
+    assert (done.status, done.out, done.theirs) == (0, "True\n", ""), done
+    assert len({span.trace_id for span in done.spans}) == len({span.span_id for span in done.spans}) == 4
+    by_process: dict[str, int] = {}
+    for request in _requests(run):
+        (resource,) = request["resourceSpans"]
+        (instance,) = [
+            attribute["value"]["stringValue"]
+            for attribute in resource["resource"]["attributes"]
+            if attribute["key"] == "service.instance.id"
+        ]
+        by_process[instance] = by_process.get(instance, 0) + sum(len(part["spans"]) for part in resource["scopeSpans"])
+    assert sorted(by_process.values()) == [2, 2]
+
+
+def _requests(run: Runner) -> list[Any]:
+    paths = sorted(run.state.glob("*.jsonl"))
+    lines = [line for path in paths for line in path.read_bytes().splitlines()]
+    return [json.loads(line) for line in lines if line.startswith(b"{")]
+
+
+SUCCESSOR = """
+import sys, requests
+from opentelemetry import trace
+class Span(trace.NonRecordingSpan):
+    pass
+class Tracer(trace.NoOpTracer):
+    def start_span(self, name, *args, **kwargs):
+        print("start", name)
+        return super().start_span(name, *args, **kwargs)
+class Provider(trace.TracerProvider):
+    def get_tracer(self, name, *args, **kwargs):
+        print("tracer", name)
+        return Tracer()
+requests.get(sys.argv[1])
+trace.set_tracer_provider(Provider())
+requests.get(sys.argv[1])
+print("opentelemetry.sdk.trace" in sys.modules)
+import opentelemetry.sdk.trace
+requests.get(sys.argv[1])
+print(type(trace.get_tracer_provider()).__name__)
+"""
+
+
+def test_a_provider_of_the_programs_without_it(run: Runner, web: Any) -> None:
+    """One that is not built on the SDK takes over from our spans, and keeps doing so where the SDK is imported."""
+    done = run.traced(PYTHON, run.program(SUCCESSOR), web.url)
+    out = "tracer tracerun.requests\nstart GET\nFalse\nstart GET\nProvider\n"
+    assert (done.status, done.out, done.slugs) == (0, out, ["own-provider"]), done
+    assert len(done.spans) == 1
+
+
+BROKEN = """
+import sys, requests
+requests.get(sys.argv[1])
+from opentelemetry import trace
+for _ in range(2):
+    with trace.get_tracer("own").start_as_current_span("own") as span:
+        print(type(span).__name__, requests.get(sys.argv[1]).status_code)
+span = trace.get_current_span()
+"""
+
+
+def test_one_that_cannot_be_loaded(run: Runner, web: Any) -> None:
+    """The program's own spans are not made, and one line says why; its calls are traced all the same."""
+    sitecustomize = (
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'opentelemetry.sdk.trace': raise ImportError('no such wheel')\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    run.program(sitecustomize, "site/sitecustomize.py")
+    done = run.traced(PYTHON, run.program(BROKEN), web.url, env={"PYTHONPATH": str(run.folder / "site")})
+    assert (done.status, done.out, done.theirs) == (0, "NonRecordingSpan 200\n" * 2, ""), done
+    assert done.slugs == ["opentelemetry-misfit"]
+    assert "no such wheel" in done.ours[0]
+    assert len(done.spans) == 3
