@@ -79,29 +79,28 @@ class Finder:
         callbacks = self.waiting.get(name)
         if callbacks is None:
             return None
-        spec = spec_of_others(self, name, path, target)
+        spec = self._spec_of_others(name, path, target)
         if spec is not None and hasattr(spec.loader, "exec_module"):
             spec.loader = Loader(spec, callbacks)  # type: ignore[assignment]
         return spec
 
-
-def spec_of_others(
-    ours: object, name: str, path: "Sequence[str] | None", target: "ModuleType | None"
-) -> "ModuleSpec | None":
-    """What the import system would find without one of our finders."""
-    finders = list(sys.meta_path)
-    # Those that stand before this one were asked, and have found nothing.
-    before = next((at for at, finder in enumerate(finders) if finder is ours), -1)
-    for finder in finders[before + 1 :]:
-        if not hasattr(finder, "find_spec"):
-            find_module = getattr(finder, "find_module", None)
-            if sys.version_info < (3, 12) and find_module is not None and find_module(name, path) is not None:
-                return None  # of the protocol before PEP 451: the import system asks it again, as without us
-            continue
-        spec = finder.find_spec(name, path, target)
-        if spec is not None:
-            return spec
-    return None
+    def _spec_of_others(
+        self, name: str, path: "Sequence[str] | None", target: "ModuleType | None"
+    ) -> "ModuleSpec | None":
+        """What the import system would find without us."""
+        finders = list(sys.meta_path)
+        # Those that stand before this one were asked, and have found nothing.
+        before = next((at for at, finder in enumerate(finders) if finder is self), -1)
+        for finder in finders[before + 1 :]:
+            if not hasattr(finder, "find_spec"):
+                find_module = getattr(finder, "find_module", None)
+                if sys.version_info < (3, 12) and find_module is not None and find_module(name, path) is not None:
+                    return None  # of the protocol before PEP 451: the import system asks it again, as without us
+                continue
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+        return None
 
 
 def _is_package(name: str) -> bool:
