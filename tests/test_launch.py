@@ -538,7 +538,7 @@ def test_what_the_first_import_loads(run: Runner) -> None:
     assert extra == start | catalog | {f"tracerun.agent.{name}" for name in later}
 
 
-# What the API and the SDK bring with them, beyond what Flask has loaded.
+# What the API brings with it, beyond what Flask has loaded.
 OPENTELEMETRY = "attributes baggage context environment_variables propagate propagators sdk trace util version"
 
 

@@ -98,13 +98,11 @@ def made(
         provider.add_span_processor(kept)
         return provider
 
-    completion.COMPLETION.provider, lean.LEAN.tracers = None, {}
+    completion.COMPLETION.provider, completion.COMPLETION.make, lean.LEAN.tracers = None, None, {}
     trace._TRACER_PROVIDER = SUCCESSION.provider = None
     if not (install and lean.is_possible(settings)):
         return official({"a": "b"}, ids or CountedIds()).get_tracer("tracerun.requests", "1")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lean, "PrivateIdGenerator", lambda: ids or CountedIds())
-        lean.install(kept, settings, {"a": "b"}, official)  # type: ignore[arg-type]
+    lean.install(kept, settings, {"a": "b"}, ids or CountedIds(), official)  # type: ignore[arg-type]
     return lean.tracer_of("tracerun.requests", "1", None)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import PYTHON
+from tests.conftest import PYTHON, TRACERUN
 
 if TYPE_CHECKING:
     from tests.conftest import Runner
@@ -44,6 +44,7 @@ OPERATIONS = {
     "attributes": ("span.set_attribute('a', 1); span.set_attributes({'b': 'x', 'c': True})", False),
     "lists": ("span.set_attribute('a', ['x', 'y']); span.set_attributes({'b': (1, 2), 'c': [1.5]})", False),
     "no attributes": ("span.set_attribute('', 1); span.set_attributes({'': 1, 'b': 2})", False),
+    "no attributes of events": ("span.add_event('first', {'': 1, 'b': 2})", True),
     "many attributes": ("[span.set_attribute(f'key {n}', n) for n in range(200)]", False),
     "events": ("span.add_event('first'); span.add_event('second', {'a': 1}); span.add_event('at', None, 7)", False),
     "events with lists": ("span.add_event('first', {'a': 1}); span.add_event('second', {'a': [1, 2]})", True),
@@ -78,7 +79,11 @@ OPERATIONS = {
     "the SDK imported": (
         """from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
     print(isinstance(span, Span), isinstance(span, ReadableSpan), isinstance(span, trace.Span))
-    print(isinstance(trace.get_tracer_provider(), TracerProvider))
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    provider = trace.get_tracer_provider()
+    print(isinstance(provider, TracerProvider), isinstance(provider.id_generator, IdGenerator))
+    print(isinstance(span.instrumentation_scope, InstrumentationScope), span._readable_span().instrumentation_scope)
     span.add_event("late", {"a": (1, 2)})""",
         True,
     ),
@@ -136,10 +141,11 @@ def test_as_with_the_sdk(run: Runner, name: str) -> None:
 
 LATE = """
 import sys, threading
+sys.setswitchinterval(1e-5)
 import requests
 requests.get(sys.argv[1])
 assert "opentelemetry.sdk.trace" not in sys.modules
-def ask(way, found=[]):
+def ask(way):
     if way % 2:
         import opentelemetry.sdk.trace
     from opentelemetry import trace
@@ -154,7 +160,7 @@ threads = [threading.Thread(target=ask, args=(way,)) for way in range(8)]
 
 def test_many_ask_at_once(run: Runner, web: Any) -> None:
     """Threads that import the SDK and threads that ask for tracers, all at once: each has its spans."""
-    done = run.traced(PYTHON, "-X", "switchinterval=1e-5", run.program(LATE), web.url)
+    done = run.traced(PYTHON, run.program(LATE), web.url)
     assert (done.status, done.err) == (0, ""), done
     assert len(done.spans) == 1 + 8 * 3
     own = {span.span_id: span for span in done.spans if span.name == "own"}
@@ -166,6 +172,7 @@ def test_many_ask_at_once(run: Runner, web: Any) -> None:
 FORKING = """
 import os, sys
 import requests
+os.register_at_fork(after_in_child=lambda: requests.get(sys.argv[1]))
 requests.get(sys.argv[1])
 if not os.fork():
     requests.get(sys.argv[1])
@@ -183,7 +190,7 @@ def test_a_fork_before_it(run: Runner, web: Any) -> None:
     """The child has ids and a resource of its own, and keeps them once the SDK is loaded."""
     done = run.traced(PYTHON, run.program(FORKING), web.url)
     assert (done.status, done.out, done.theirs) == (0, "True\n", ""), done
-    assert len({span.trace_id for span in done.spans}) == len({span.span_id for span in done.spans}) == 4
+    assert len({span.trace_id for span in done.spans}) == len({span.span_id for span in done.spans}) == 5
     by_process: dict[str, int] = {}
     for request in _requests(run):
         (resource,) = request["resourceSpans"]
@@ -193,7 +200,7 @@ def test_a_fork_before_it(run: Runner, web: Any) -> None:
             if attribute["key"] == "service.instance.id"
         ]
         by_process[instance] = by_process.get(instance, 0) + sum(len(part["spans"]) for part in resource["scopeSpans"])
-    assert sorted(by_process.values()) == [2, 2]
+    assert sorted(by_process.values()) == [2, 3]
 
 
 def _requests(run: Runner) -> list[Any]:
@@ -203,14 +210,17 @@ def _requests(run: Runner) -> list[Any]:
 
 
 SUCCESSOR = """
-import sys, requests
+import sys, flask, requests
 from opentelemetry import trace
-class Span(trace.NonRecordingSpan):
-    pass
+app = flask.Flask("shop")
+@app.route("/<path>")
+def answer(path):
+    requests.get(sys.argv[1])
+    return path
 class Tracer(trace.NoOpTracer):
-    def start_span(self, name, *args, **kwargs):
-        print("start", name)
-        return super().start_span(name, *args, **kwargs)
+    def start_span(self, name, context=None, *args, **kwargs):
+        print("start", name, trace.get_current_span(context).get_span_context().trace_id)
+        return super().start_span(name, context, *args, **kwargs)
 class Provider(trace.TracerProvider):
     def get_tracer(self, name, *args, **kwargs):
         print("tracer", name)
@@ -219,16 +229,22 @@ requests.get(sys.argv[1])
 trace.set_tracer_provider(Provider())
 requests.get(sys.argv[1])
 print("opentelemetry.sdk.trace" in sys.modules)
+app.test_client().get("/health")
 import opentelemetry.sdk.trace
 requests.get(sys.argv[1])
+app.test_client().get("/health")
 print(type(trace.get_tracer_provider()).__name__)
 """
 
 
 def test_a_provider_of_the_programs_without_it(run: Runner, web: Any) -> None:
-    """One that is not built on the SDK takes over from our spans, and keeps doing so where the SDK is imported."""
-    done = run.traced(PYTHON, run.program(SUCCESSOR), web.url)
-    out = "tracer tracerun.requests\nstart GET\nFalse\nstart GET\nProvider\n"
+    """One that is not built on the SDK takes over from our spans, and keeps doing so where the SDK is imported.
+
+    Its spans belong where ours would, and what is excluded has none.
+    """
+    env: dict[str, str | None] = {"TRACEPARENT": f"00-{7:032x}-{8:016x}-01", "OTEL_PYTHON_EXCLUDED_URLS": "/health"}
+    done = run.traced(PYTHON, run.program(SUCCESSOR), web.url, env=env)
+    out = "tracer tracerun.requests\nstart GET 7\nFalse\ntracer tracerun.flask\nstart GET 7\nProvider\n"
     assert (done.status, done.out, done.slugs) == (0, out, ["own-provider"]), done
     assert len(done.spans) == 1
 
@@ -240,12 +256,19 @@ from opentelemetry import trace
 for _ in range(2):
     with trace.get_tracer("own").start_as_current_span("own") as span:
         print(type(span).__name__, requests.get(sys.argv[1]).status_code)
-span = trace.get_current_span()
+class Session(requests.Session):
+    def get_adapter(self, url):
+        class Adapter(requests.adapters.HTTPAdapter):
+            def add_headers(self, request, **kwargs):
+                for _ in range(2):
+                    trace.get_current_span().add_event("listed", {"of": [1, 2]})
+        return Adapter()
+print("linked", Session().get(sys.argv[1]).status_code)
 """
 
 
 def test_one_that_cannot_be_loaded(run: Runner, web: Any) -> None:
-    """The program's own spans are not made, and one line says why; its calls are traced all the same."""
+    """The program's own spans are not made, and one line says why; its calls are traced. ``--check`` has a fault."""
     sitecustomize = (
         "import sys\n"
         "class Finder:\n"
@@ -254,8 +277,107 @@ def test_one_that_cannot_be_loaded(run: Runner, web: Any) -> None:
         "sys.meta_path.insert(0, Finder())\n"
     )
     run.program(sitecustomize, "site/sitecustomize.py")
-    done = run.traced(PYTHON, run.program(BROKEN), web.url, env={"PYTHONPATH": str(run.folder / "site")})
-    assert (done.status, done.out, done.theirs) == (0, "NonRecordingSpan 200\n" * 2, ""), done
+    env: dict[str, str | None] = {"PYTHONPATH": str(run.folder / "site")}
+    checked = run.command(TRACERUN, "--check", PYTHON, run.program(BROKEN), env=env)
+    (line,) = [line for line in checked.out.splitlines() if line.startswith("  fault")]
+    assert (checked.status, "no such wheel" in line) == (1, True)
+    done = run.traced(PYTHON, run.program(BROKEN), web.url, env=env)
+    assert (done.status, done.out, done.theirs) == (0, "NonRecordingSpan 200\n" * 2 + "linked 200\n", ""), done
     assert done.slugs == ["opentelemetry-misfit"]
     assert "no such wheel" in done.ours[0]
-    assert len(done.spans) == 3
+    assert len(done.spans) == 4
+
+
+SHADOWED = """
+import sys, requests
+requests.get(sys.argv[1])
+print("opentelemetry.sdk.trace" in sys.modules)
+from opentelemetry import trace
+trace.get_tracer("own").start_span("own").end()
+import subprocess
+"""
+
+
+def test_what_stands_in_its_way(run: Runner, web: Any) -> None:
+    """A file of the program's by the name of what the SDK imports, and a value that the SDK cannot read."""
+    run.program("print('the program has its own')", "subprocess.py")
+    env: dict[str, str | None] = {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}
+    done = run.traced(PYTHON, run.program(SHADOWED), web.url, env=env)
+    assert (done.status, done.out, done.theirs) == (0, "False\nthe program has its own\n", ""), done
+    assert [span.name for span in done.spans] == ["GET", "own"]
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": "3"},
+        {"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true"},
+        {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process"},
+    ],
+    ids=["limits", "metrics", "detectors"],
+)
+def test_what_needs_it_from_the_start(run: Runner, web: Any, env: dict[str, str | None]) -> None:
+    """What only the SDK does is asked of it."""
+    code = "import sys, requests; requests.get(sys.argv[1]); print('opentelemetry.sdk.trace' in sys.modules)"
+    done = run.traced(PYTHON, "-c", code, web.url, env=env)
+    assert (done.status, done.out, done.err, len(done.spans)) == (0, "True\n", "", 1), done
+    detected = "process.command" in json.dumps(_requests(run))
+    assert detected is ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS" in env)
+
+
+PROCESSOR = """
+import flask
+from opentelemetry import trace
+app = flask.Flask("shop")
+@app.route("/")
+def answer():
+    from opentelemetry.sdk.trace import SpanProcessor
+    class Mine(SpanProcessor):
+        def on_end(self, span): print("end", span.name)
+    trace.get_tracer_provider().add_span_processor(Mine())
+    return "x"
+app.test_client().get("/")
+app.test_client().get("/")
+"""
+
+
+def test_a_processor_is_added_while_a_span_is_open(run: Runner) -> None:
+    """It is shown that span's end, and all that come after it; we are too."""
+    done = run.traced(PYTHON, run.program(PROCESSOR))
+    assert (done.status, done.out, done.theirs) == (0, "end GET /\n" * 3, ""), done
+    assert len(done.spans) == 2
+
+
+# The SDK's import takes its time on a thread; a child is forked meanwhile, past the function that would wait.
+FORKED_WHILE_LOADING = """
+import os, sys, threading, time
+from os import fork
+import requests
+requests.get(sys.argv[1])
+begun = threading.Event()
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "opentelemetry.sdk.trace.sampling":
+            begun.set()
+            time.sleep(1)
+sys.meta_path.insert(0, Slow())
+from opentelemetry import trace
+thread = threading.Thread(target=trace.get_tracer, args=("own",))
+thread.start()
+begun.wait()
+if not fork():
+    print(requests.get(sys.argv[1]).status_code, type(trace.get_tracer("own").start_span("own")).__name__, flush=True)
+    sys.exit()
+os.wait()
+thread.join()
+print(type(trace.get_tracer("own").start_span("own")).__name__)
+"""
+
+
+def test_a_child_that_is_forked_while_it_is_loaded(run: Runner, web: Any) -> None:
+    """The child can never load the rest, and does not wait for it: its calls are traced, one line says what is not."""
+    env: dict[str, str | None] = {"PYTHONWARNINGS": "ignore"}
+    done = run.traced(PYTHON, run.program(FORKED_WHILE_LOADING), web.url, env=env, timeout=30)
+    assert (done.status, done.out, done.theirs) == (0, "200 NonRecordingSpan\n_Span\n", ""), done
+    assert done.slugs == ["child-not-loading"]
+    assert len(done.spans) == 2

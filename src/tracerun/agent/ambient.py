@@ -7,16 +7,17 @@ Carriers").
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, get_current_span
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun.agent.prepared import Prepared
+from tracerun.instrumentation.exclusion import EXCLUDED_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tracerun.settings import Settings
 
@@ -63,23 +64,35 @@ def take(fields: Mapping[str, str], *, in_environment: bool = True) -> None:
         AMBIENT.span, AMBIENT.in_environment = NonRecordingSpan(known), in_environment
 
 
-def with_parent(context: Context) -> Context:
-    """A context for a span that is to have a parent."""
-    if AMBIENT.span is None or get_current_span(context).get_span_context().is_valid:
-        return context
-    return Context({**context, _SPAN_KEY: AMBIENT.span})
-
-
 def placed(context: Context, kind: SpanKind) -> Context:
     """A new span's context, with the parent that this process has for spans without one."""
-    if AMBIENT.span is None or kind is SpanKind.SERVER:
+    if AMBIENT.span is None or kind is SpanKind.SERVER or get_current_span(context).get_span_context().is_valid:
         return context
-    return with_parent(context)
+    return Context({**context, _SPAN_KEY: AMBIENT.span})
 
 
 def no_span(context: Context) -> Span:
     """What stands for a span where all is left out."""
     return NonRecordingSpan(get_current_span(context).get_span_context())
+
+
+def start_in_place(
+    start: Callable[..., Span], name: str, context: Context | None, kind: SpanKind, *args: Any, **kwargs: Any
+) -> Span:
+    """Starts a span where it belongs in this process, or none where all is left out.
+
+    Args:
+        start: ``start_span`` of a tracer that knows nothing of that.
+        name: As the others the arguments of ``start_span``.
+        context: As above.
+        kind: As above.
+        args: As above.
+        kwargs: As above.
+    """
+    current = get_current() if context is None else context
+    if EXCLUDED_KEY in current:
+        return no_span(current)
+    return start(name, placed(current, kind), kind, *args, **kwargs)
 
 
 def fields_for_child() -> dict[str, str] | None:

@@ -16,6 +16,6 @@ def arm() -> None:
     exits.arm(settings)
     Process.finish = exits.finish
     if settings.root_span and Process.is_target:
-        from tracerun.agent import root_span  # noqa: PLC0415 - only where asked for; it loads the SDK
+        from tracerun.agent import root_span  # noqa: PLC0415 - only where asked for; it loads the API
 
         root_span.begin()

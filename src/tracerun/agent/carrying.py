@@ -1,9 +1,9 @@
 """The context goes along: into threads and greenlets, and with each task into the threads of a pool.
 
-Only OpenTelemetry's own part of it: the program's context variables go where they go without us. Installed with the
-SDK; before that there is no context to carry. What is wrapped stands below all that a program sees: the function that
-starts a thread, a greenlet's own context before it runs, and a pool's entry for one task. So subclasses, signatures
-and pickles are what they were, and no frame of ours comes into a traceback.
+Only OpenTelemetry's own part of it: the program's context variables go where they go without us. Installed at the
+set-up; before that there is no context to carry. What is wrapped stands below all that a program sees: the function
+that starts a thread, a greenlet's own context before it runs, and a pool's entry for one task. So subclasses,
+signatures and pickles are what they were, and no frame of ours comes into a traceback.
 
 A pool's thread starts with no context, whatever task it is started for: each task brings its own, and the thread
 outlives them. The same goes for threads that libraries start once and keep.

@@ -8,15 +8,16 @@ application needs, so that most programs do without.
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tracerun.agent import forks, guard, hooks, shadows
+from tracerun.agent import forks, guard, hooks, releases, shadows
 from tracerun.agent.boot import Process
 from tracerun.agent.threads import RLock
 from tracerun.environment import hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tracerun.agent.provider import OurProvider
 
@@ -50,16 +51,14 @@ def complete() -> OurProvider | None:
     Returns:
         Our provider; None where it cannot be had.
     """
-    waits = COMPLETION.make is not None and COMPLETION.provider is None and not COMPLETION.failed
-    if waits and not sys.is_finalizing():
-        from tracerun.agent import releases  # noqa: PLC0415 - loaded by now
-
-        with forks.loading(), guard.guarded(LOADING), shadows.out_of_the_way(), hidden(_unreadable()):
+    if _waits() and not sys.is_finalizing():
+        with _prepared():
             try:
                 releases.load_sdk()
             except releases.Unfit as why:
                 COMPLETION.failed = True
-                guard.say(f"the program's own spans are not traced: {why}", slug="opentelemetry-misfit")
+                if Process.is_target:
+                    guard.say(f"the program's own spans are not traced: {why}", slug="opentelemetry-misfit")
         if hooks.has_run(SDK):  # else this is one of its own modules that asks
             on_sdk()
     return COMPLETION.provider
@@ -77,27 +76,48 @@ def wait(make: Callable[[], OurProvider]) -> None:
 
 
 def provider_of_ours() -> OurProvider:
-    """Our provider, where the SDK is known to be there."""
-    provider = COMPLETION.provider
-    assert provider is not None  # noqa: S101 - it is the SDK's own code that asks
+    """Our provider.
+
+    Raises:
+        AttributeError: The SDK cannot be had: it is an attribute of the SDK's span that is asked for.
+    """
+    provider = complete()
+    if provider is None:
+        raise AttributeError("there is no provider of the SDK's")
     return provider
 
 
-def on_sdk(_: object = None) -> None:
+def on_sdk() -> None:
     """The SDK's code has run, whoever has imported it."""
-    if COMPLETION.make is None or COMPLETION.provider is not None:
+    if not _waits():
         return
-    with forks.loading(), guard.guarded(LOADING), shadows.out_of_the_way(), hidden(_unreadable()):
+    with _prepared():
         # All that is imported, before the lock is taken.
         import tracerun.agent.provider  # noqa: PLC0415 - builds on the SDK
         import tracerun.export.processor  # noqa: F401, PLC0415 - as above
 
         with COMPLETION.lock:
-            if COMPLETION.provider is None:
+            if COMPLETION.make is not None and _waits():
+                COMPLETION.failed = True  # unless it is made: what fails once is not tried at each span
                 COMPLETION.provider = COMPLETION.make()
+                COMPLETION.failed = False
                 guard.debug("the SDK is loaded; our spans are its own from here on")
 
 
-def _unreadable() -> list[str]:
-    """The SDK raises where one of these is wrong."""
-    return Process.settings.unreadable_for_sdk
+def in_forked_child() -> None:
+    """Where another thread of the parent was loading the SDK, nobody here can ever load the rest: it would wait."""
+    if _waits() and SDK in sys.modules and not hooks.has_run(SDK) and forks.is_importing():
+        COMPLETION.failed = True
+        line = "the program's own spans are not traced in this child process: it was forked while the SDK was loaded"
+        guard.say(line, slug="child-not-loading")
+
+
+def _waits() -> bool:
+    return COMPLETION.make is not None and COMPLETION.provider is None and not COMPLETION.failed
+
+
+@contextmanager
+def _prepared() -> Iterator[None]:
+    """Around what loads the SDK, which raises where a variable of its is wrong."""
+    with forks.loading(), guard.guarded(LOADING), shadows.out_of_the_way(), hidden(Process.settings.unreadable_for_sdk):
+        yield

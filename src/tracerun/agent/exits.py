@@ -98,7 +98,7 @@ def end_run() -> None:
 
 
 def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
-    from functools import update_wrapper  # noqa: PLC0415 - loaded with the SDK
+    from functools import update_wrapper  # noqa: PLC0415 - loaded with the API
 
     is_exec = original.__name__ != "_exit"
 

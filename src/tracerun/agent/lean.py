@@ -6,7 +6,8 @@ of the API alone. They stand in for the SDK's only while nothing is asked of the
 processor but ours, the standard limits, a standard sampler. The program's own tracers, and spans with links, are
 always the SDK's, which is loaded for them (``agent.completion``).
 
-It is switched on by ``install`` alone: without that call, and these two files, every span is the SDK's.
+It is switched on by ``install`` alone: without that call every span is the SDK's, and this file, ``lean_span`` and
+``completion`` could go.
 Source: OpenTelemetry specification, trace SDK, "Span" and "Sampler".
 """
 
@@ -21,8 +22,7 @@ from opentelemetry.trace import NoOpTracer, SpanContext, SpanKind, Tracer
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from tracerun.agent import completion, resource, succession
-from tracerun.agent.ambient import AMBIENT, no_span, placed
-from tracerun.agent.ids import CountingIdGenerator, PrivateIdGenerator
+from tracerun.agent.ambient import AMBIENT, no_span, placed, start_in_place
 from tracerun.agent.lean_span import ID_BITS, LOW_HALF, MOST, PLAIN, LeanSpan, UnsampledSpan, checked
 from tracerun.agent.succession import SUCCESSION
 from tracerun.environment import environment
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import TracerProvider
 
+    from tracerun.agent.ids import PrivateIdGenerator
     from tracerun.agent.provider import OurProvider
     from tracerun.export.pipeline import Pipeline
     from tracerun.settings import Settings
@@ -80,20 +81,19 @@ class _Lean:
         bound: A span is sampled whose trace id is below it: 0 for none.
         by_parent: Whether that is decided of spans without a parent alone, and others follow theirs.
         counts: Whether it is counted how many spans are sampled.
-        resource: Of the process; the SDK's, once that is loaded.
+        resource: Of the process, as long as the SDK is not loaded.
         tracers: All that were made, by name.
         process: Whose ids and resource these are.
     """
 
-    pipeline: Pipeline | None = None
     take: Callable[[Any], None]
     ids: PrivateIdGenerator
-    resource: Any = None
-    process = 0
 
     def __init__(self) -> None:
-        self.bound = 0
+        self.pipeline: Pipeline | None = None
+        self.bound = self.process = 0
         self.by_parent = self.counts = False
+        self.resource: Any = None
         self.tracers: dict[str, LeanTracer] = {}
 
 
@@ -105,14 +105,16 @@ class LeanTracer(Tracer):
     """A tracer of one of our instrumentors.
 
     Attributes:
-        scope: Its name, version and schema's URL.
+        name: As the next two, of its instrumentation scope.
+        version: As above.
+        schema_url: As above.
         official: Makes the spans that are not lean: of the SDK, or of the program's provider; none until there is one.
     """
 
     def __init__(self, name: str, version: str, schema_url: str | None) -> None:
-        self.scope = name, version, schema_url
+        self.name, self.version, self.schema_url = name, version, schema_url
         self._instrumentation_scope: Any = _StandIn(
-            lambda: self._instrumentation_scope, name=name, version=version, schema_url=schema_url, attributes={}
+            self._described, name=name, version=version, schema_url=schema_url, attributes={}
         )
         self.official: Tracer | None = None
 
@@ -140,7 +142,7 @@ class LeanTracer(Tracer):
                 return span
         if start_time is not None:
             kwargs["start_time"] = start_time
-        return self._official().start_span(name, context, kind, attributes, *args, **kwargs)
+        return start_in_place(self._official().start_span, name, context, kind, attributes, *args, **kwargs)
 
     def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
         """As the SDK's, whose spans these are: no instrumentor of ours asks for one."""
@@ -151,9 +153,14 @@ class LeanTracer(Tracer):
             provider = SUCCESSION.successor or completion.complete()
             if provider is None:
                 return NoOpTracer()
-            name, version, schema_url = self.scope
-            self.official = provider.get_tracer(name, version, schema_url=schema_url)
+            self.official = provider.get_tracer(self.name, self.version, schema_url=self.schema_url)
         return self.official
+
+    def _described(self) -> Any:
+        from tracerun.agent.provider import describe  # noqa: PLC0415 - builds on the SDK
+
+        describe(self)
+        return self._instrumentation_scope
 
     def start_described(  # noqa: PLR0917 - by position, for each request comes here
         self,
@@ -222,7 +229,11 @@ def is_possible(settings: Settings) -> bool:
 
 
 def install(
-    pipeline: Pipeline, settings: Settings, attributes: dict[str, Any], make: Callable[..., OurProvider]
+    pipeline: Pipeline,
+    settings: Settings,
+    attributes: dict[str, Any],
+    ids: PrivateIdGenerator,
+    make: Callable[..., OurProvider],
 ) -> None:
     """Has our instrumentors' tracers make lean spans, and the SDK wait until somebody asks for it.
 
@@ -230,10 +241,10 @@ def install(
         pipeline: Where the spans go.
         settings: Of this process.
         attributes: Of its resource.
+        ids: Where ids come from.
         make: Makes a provider of the SDK's of a resource's attributes and a generator of ids, once it is asked for.
     """
-    LEAN.ids = SUCCESSION.ids = CountingIdGenerator() if settings.report else PrivateIdGenerator()
-    LEAN.pipeline, LEAN.take = pipeline, pipeline.take
+    LEAN.pipeline, LEAN.take, LEAN.ids = pipeline, pipeline.take, ids
     LEAN.bound, LEAN.counts = _bound(settings), bool(settings.report)
     LEAN.by_parent = settings.sampler.startswith(BY_PARENT)
     LEAN.resource, LEAN.process = _of(attributes), os.getpid()
@@ -253,16 +264,18 @@ def tracer_of(name: str, version: str, schema_url: str | None) -> Tracer:
         return succession.of_the_global_provider(name, version, schema_url)
     made = LEAN.tracers.setdefault(name, LeanTracer(name, version, schema_url))
     if official is not None:
-        official.describe(made)
+        made._described()
     return made
 
 
 def _adopt(provider: OurProvider) -> OurProvider:
     """The SDK is loaded: lean spans, also those that are open, are spans of its own from here on."""
-    provider.on_processor = _stop
-    provider.adopt(LeanSpan)
+    from tracerun.agent.provider import be_spans_of_the_sdk  # noqa: PLC0415 - builds on the SDK
+
+    provider.on_processor = lambda: _stop(provider)
+    be_spans_of_the_sdk(LeanSpan)
     for tracer in list(LEAN.tracers.values()):
-        provider.describe(tracer)
+        tracer._described()
     if SUCCESSION.successor is None:
         succession.be_global(provider)
     else:
@@ -270,22 +283,23 @@ def _adopt(provider: OurProvider) -> OurProvider:
     return provider
 
 
-def _stop() -> None:
+def _stop(provider: OurProvider) -> None:
     """The program has added a processor: from here on it gets to see all spans, as the SDK makes them."""
-    LEAN.pipeline, LEAN.take = None, completion.provider_of_ours()._active_span_processor.on_end
+    LEAN.pipeline, LEAN.take = None, provider._active_span_processor.on_end
 
 
 def _hand_over(successor: TracerProvider) -> None:
     """From now on spans are made by the program's provider, also by the tracers that are in use."""
     LEAN.pipeline = None
-    for tracer in list(LEAN.tracers.values()):
-        tracer.official = None
     if completion.COMPLETION.provider is not None:
         completion.COMPLETION.provider.hand_over(successor)
 
 
 def _start_over() -> None:
-    """In a forked child: ids and a resource of its own. The SDK's provider, where there is one, sees to that itself."""
+    """In a forked child: ids and a resource of its own. The SDK's provider, where there is one, sees to that itself.
+
+    Once: a span that begins in another handler of the fork comes first.
+    """
     if completion.COMPLETION.provider is None and LEAN.process != os.getpid():
         LEAN.process = os.getpid()
         LEAN.resource = _of({**LEAN.resource.attributes, **resource.of_process()})

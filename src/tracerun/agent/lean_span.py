@@ -17,6 +17,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode
 
 from tracerun.agent import completion
+from tracerun.instrumentation.context import type_name
 from tracerun.instrumentation.span_context import NO_STATE, NOT_SAMPLED, valid_context
 
 if TYPE_CHECKING:
@@ -52,18 +53,6 @@ class _OnDemand:
         if span is None:
             return self
         return vars(span).setdefault(self._name, self._make(span))
-
-
-class _OfTheSdk:
-    """What the SDK's class has, and the API's has not."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, span: Any, owner: type) -> Any:
-        if span is None:
-            return self
-        return getattr(span._sdks(), self._name)
 
 
 def checked(attributes: Mapping[str, Any]) -> BoundedAttributes:
@@ -102,7 +91,7 @@ class LeanSpan(Span):
     _start_time: int
     _attributes: Any
     # What a span has that nobody has touched.
-    _sampler = _trace_config = _record_end_metrics = _instrumentation_info = None
+    _instrumentation_info = None
     _record_exception = _set_status_on_exception = True
     _end_time: int | None = None
     _status = Status()
@@ -110,7 +99,7 @@ class LeanSpan(Span):
     _links: Any = _NOTHING
     _lock = _OnDemand(lambda _: Lock())
     _limits = _OnDemand(lambda _: completion.provider_of_ours()._span_limits)
-    _span_processor = _OnDemand(lambda _: completion.provider_of_ours()._active_span_processor)
+    _span_processor = _OnDemand(lambda _: completion.provider_of_ours()._active_span_processor)  # `lending` asks too
     _instrumentation_scope = _OnDemand(lambda span: span.instrumentation_scope)
     _resource = _OnDemand(lambda span: span.resource)
 
@@ -123,9 +112,9 @@ class LeanSpan(Span):
     status = property(attrgetter("_status"))
     resource: Resource = property(attrgetter("_tracer.resource"))  # type: ignore[assignment]
     instrumentation_scope: InstrumentationScope = property(attrgetter("_tracer._instrumentation_scope"))  # type: ignore[assignment]
-    instrumentation_info = _OfTheSdk()
-    start = _OfTheSdk()
-    to_json = _OfTheSdk()
+    instrumentation_info = property(lambda span: span._sdks().instrumentation_info)
+    start = property(lambda span: span._sdks().start)
+    to_json = property(lambda span: span._sdks().to_json)
 
     def get_span_context(self) -> SpanContext:
         """As the SDK's."""
@@ -224,15 +213,12 @@ class LeanSpan(Span):
         escaped: bool = False,
     ) -> None:
         """As the SDK's."""
-        kind = type(exception)
-        own = kind.__module__ in ("", "builtins")
-        told: dict[str, Any] = {
-            "exception.type": kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}",
-            "exception.message": str(exception),
-            "exception.stacktrace": "".join(traceback.format_exception(kind, exception, exception.__traceback__)),
-            "exception.escaped": str(escaped),
-        }
-        self.add_event("exception", {**told, **(attributes or {})}, timestamp)
+        given = attributes or {}
+        told: dict[str, Any] = {"exception.type": type_name(exception), "exception.message": str(exception)}
+        if "exception.stacktrace" not in given:
+            lines = traceback.format_exception(type(exception), exception, exception.__traceback__)
+            told["exception.stacktrace"] = "".join(lines)
+        self.add_event("exception", {**told, "exception.escaped": str(escaped), **given}, timestamp)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """As the SDK's; what needs no look at what was there before is only put there."""

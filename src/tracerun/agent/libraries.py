@@ -1,7 +1,7 @@
 """The libraries of the catalogue in this process: waiting, hooked at import, patched at the first call.
 
 At the import of a library a trampoline is put on each of its entries, nothing else. The first call of one
-loads the instrumentor (and with it the SDK), puts the real wrappers in place and goes on as if nothing had
+loads the instrumentor (and with it OpenTelemetry's API), puts the real wrappers in place and goes on as if nothing had
 happened. One library that fails costs only itself.
 """
 
@@ -33,14 +33,17 @@ _LOCK = RLock()
 
 
 def _in_forked_child() -> None:
-    """What a thread that is not here had begun is begun anew; the set-up of the SDK, with its imports, is not."""
-    sdk = sys.modules.get("tracerun.agent.sdk")
-    lost = forks.in_child(_LOCK, *([sdk._LOCK] if sdk is not None else []))
+    """What a thread that is not here had begun is begun anew; the set-up and the SDK, with their imports, are not."""
+    sdk, completion = (sys.modules.get(f"tracerun.agent.{name}") for name in ("sdk", "completion"))
+    locks = [] if sdk is None else [sdk._LOCK]
+    lost = forks.in_child(_LOCK, *locks, *([] if completion is None else [completion.COMPLETION.lock]))
     if not forks.under_way():
         for watched in WATCHED:
             watched.active = watched.active and watched.state == TRACED
     if lost and sdk is not None:
         sdk.give_up()
+    if completion is not None:
+        completion.in_forked_child()
 
 
 class Watched:
@@ -152,7 +155,7 @@ class Watched:
             _LOCK.release()
 
     def _patch(self) -> None:
-        from tracerun.agent import installed, sdk, shadows  # noqa: PLC0415 - the SDK is loaded here, and not before
+        from tracerun.agent import installed, sdk, shadows  # noqa: PLC0415 - OpenTelemetry is loaded here
 
         self.version = installed.version(self.library)
         conflict = installed.conflict(self.library, self.version)

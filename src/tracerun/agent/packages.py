@@ -37,7 +37,7 @@ def at_first_import(first: str) -> None:
 
 
 def at_first_use() -> None:
-    """The SDK is there: what has no library to wait for is activated now."""
+    """After the set-up: what has no library to wait for is activated now."""
     found = list(entrypoints.instrumentors(_paths(), _SEEN)) if _can_be_any() else []
     if found or "tracerun.agent.upstream" in sys.modules:
         from tracerun.agent import upstream  # noqa: PLC0415 - as above

@@ -1,4 +1,4 @@
-"""A child that multiprocessing has started afresh: what its parent has told it, until there is an SDK.
+"""A child that multiprocessing has started afresh: what its parent has told it, until the set-up.
 
 The other end is ``agent.child_processes``.
 """

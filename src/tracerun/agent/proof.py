@@ -14,7 +14,6 @@ from tracerun.agent.boot import Process
 from tracerun.agent.threads import monotonic
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Tracer
 
     from tracerun.export.lane import Destination, Lane
@@ -38,7 +37,7 @@ def prove(*, send: bool) -> dict[str, Any]:
         "traced": Process.traced,
         "said": said,
         "unknown": names.unknown_names(settings) + names.unknown_instrumentations(settings),
-        "ready": sdk.ready(),
+        "ready": _is_ready(),
         "lanes": [],
         "attached": True,
     }
@@ -54,6 +53,16 @@ def prove(*, send: bool) -> dict[str, Any]:
     for lane in pipeline.lanes:
         lane.give_up("not sent")
     return report
+
+
+def _is_ready() -> bool:
+    """Whether spans can be made; the program's own too, which need the SDK."""
+    if not sdk.ready():
+        return False
+    from tracerun.agent import completion  # noqa: PLC0415 - loaded by now
+
+    completion.complete()
+    return not completion.COMPLETION.failed
 
 
 def _kept_lines() -> list[tuple[str, str]]:
@@ -102,7 +111,7 @@ def _is_attached(pipeline: Pipeline) -> bool:
 def _send(pipeline: Pipeline, lanes: list[dict[str, Any]]) -> list[str]:
     """Ends a span and notes in each description what became of it; gives what official packages have logged."""
     with _Listening() as logged:
-        _tracer(pipeline).start_span(SPAN).end()
+        _tracer().start_span(SPAN).end()
         for lane, shown in zip(pipeline.lanes, lanes, strict=True):
             if shown["kind"] not in _KEPT and len(lane):
                 shown["outcome"] = _outcome(lane, shown["kind"])
@@ -111,34 +120,15 @@ def _send(pipeline: Pipeline, lanes: list[dict[str, Any]]) -> list[str]:
     return logged
 
 
-def _tracer(pipeline: Pipeline) -> Tracer:
-    """Of a provider with a sampler that takes everything: which part of the traces is kept is another question."""
+def _tracer() -> Tracer:
+    """Of a provider whose sampler takes everything: which part of the traces is kept is another question."""
     from opentelemetry import trace  # noqa: PLC0415 - loaded by now
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415 - as above
 
     provider: Any = trace.get_tracer_provider()
-    if not _provider_is_ours():
-        provider.sampler = ALWAYS_ON  # this process has no other spans
-    else:
-        provider = _provider_of_our_own(pipeline)
+    provider.sampler = ALWAYS_ON  # this process has no other spans
     tracer: Tracer = provider.get_tracer("tracerun")
     return tracer
-
-
-def _provider_of_our_own(pipeline: Pipeline) -> TracerProvider:
-    from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415 - as above
-
-    from tracerun.agent import provider, resource  # noqa: PLC0415 - as above
-    from tracerun.agent.ids import PrivateIdGenerator  # noqa: PLC0415 - as above
-    from tracerun.export import processor  # noqa: PLC0415 - as above
-
-    return provider.made(
-        sampler=ALWAYS_ON,
-        attributes=resource.with_detected(Process.settings, resource.attributes(Process.settings)),
-        ids=PrivateIdGenerator(),
-        processor=processor.of(pipeline),
-        after_fork=pipeline.start_over,
-    )
 
 
 def _outcome(lane: Lane, kind: str) -> dict[str, Any] | None:

@@ -6,24 +6,22 @@ Source: OpenTelemetry specification, trace API ("TracerProvider") and SDK.
 from __future__ import annotations
 
 import os
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
-from opentelemetry.context import get_current
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Span, SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
 
 from tracerun.agent import guard, shadows, succession
-from tracerun.agent.ambient import no_span, placed
+from tracerun.agent.ambient import start_in_place
 from tracerun.agent.ids import PrivateIdGenerator
 from tracerun.agent.resource import of_process
 from tracerun.agent.succession import SUCCESSION
 from tracerun.agent.threads import allocate_lock
-from tracerun.instrumentation.exclusion import EXCLUDED_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,10 +53,17 @@ class SwitchableTracer(Tracer):
     ) -> trace.Span:
         """As the SDK's, or as the successor's; placed where it belongs in this process."""
         start = super().start_span if self.successor is None else self.successor.start_span
-        current = get_current() if context is None else context
-        if EXCLUDED_KEY in current:
-            return no_span(current)
-        return start(name, placed(current, kind), kind, *args, **kwargs)
+        return start_in_place(start, name, context, kind, *args, **kwargs)
+
+
+def be_spans_of_the_sdk(lean: type[trace.Span]) -> None:
+    """Has spans that are made of the API alone be spans of the SDK's, those that are open among them."""
+    lean.__bases__ = (Span,)
+
+
+def describe(tracer: LeanTracer) -> None:
+    """Gives a tracer of such spans the SDK's own description of itself."""
+    tracer._instrumentation_scope = InstrumentationScope(tracer.name, tracer.version, tracer.schema_url)
 
 
 def _place_spans_of_others() -> None:
@@ -73,10 +78,7 @@ def _place_spans_of_others() -> None:
         *args: Any,
         **kwargs: Any,
     ) -> trace.Span:
-        current = get_current() if context is None else context
-        if EXCLUDED_KEY in current:
-            return no_span(current)
-        return original(self, name, placed(current, kind), kind, *args, **kwargs)
+        return start_in_place(partial(original, self), name, context, kind, *args, **kwargs)
 
     if not hasattr(original, "__wrapped__"):
         Tracer.start_span = update_wrapper(start_span, original)  # type: ignore[method-assign]
@@ -165,28 +167,6 @@ class OurProvider(TracerProvider):
         for tracer in list(self._given.values()):
             tracer.resource = self._resource
 
-    def watch_unseen_forks(self, after_fork: Callable[[], None]) -> None:
-        """Has a child that was forked past Python do what ``os.register_at_fork`` would have done."""
-        generator = self.id_generator
-        if isinstance(generator, PrivateIdGenerator):
-
-            def on_unseen_fork() -> None:
-                try:
-                    after_fork()
-                finally:
-                    self._handle_fork()  # sets the mark anew
-
-            generator.on_unseen_fork = on_unseen_fork
-
-    def adopt(self, lean: type[trace.Span]) -> None:
-        """Has spans that are made of the API alone be spans of the SDK's, those that are open among them."""
-        lean.__bases__ = (Span,)
-        Span.register(lean)  # whoever has asked before may have the answer still
-
-    def describe(self, tracer: LeanTracer) -> None:
-        """Gives a tracer of such spans the SDK's own description of itself."""
-        tracer._instrumentation_scope = InstrumentationScope(*tracer.scope)
-
     def hand_over(self, successor: trace.TracerProvider) -> None:
         """From now on spans are made by another provider; also by the tracers that are in use."""
         _place_spans_of_others()
@@ -198,7 +178,12 @@ class OurProvider(TracerProvider):
 
 
 def made(
-    *, sampler: Sampler, attributes: dict[str, Any], ids: Any, processor: SpanProcessor, after_fork: Callable[[], None]
+    *,
+    sampler: Sampler,
+    attributes: dict[str, Any],
+    ids: PrivateIdGenerator,
+    processor: SpanProcessor,
+    after_fork: Callable[[], None],
 ) -> OurProvider:
     """Makes a provider.
 
@@ -211,7 +196,14 @@ def made(
     """
     provider = OurProvider(sampler=sampler, resource=Resource(attributes), shutdown_on_exit=False, id_generator=ids)
     provider.add_span_processor(processor)
-    provider.watch_unseen_forks(after_fork)
+
+    def on_unseen_fork() -> None:
+        try:
+            after_fork()
+        finally:
+            provider._handle_fork()  # sets the mark anew
+
+    ids.on_unseen_fork = on_unseen_fork
     return provider
 
 
@@ -224,7 +216,6 @@ def install(provider: OurProvider) -> None:
         line = "the program has a tracer provider of its own; spans go where that one sends them"
         guard.say(line, slug="own-provider")
         return
-    SUCCESSION.ids = provider.id_generator  # type: ignore[assignment]
     succession.be_global(provider)
     succession.watch(provider.hand_over)
 

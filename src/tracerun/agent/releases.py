@@ -40,10 +40,13 @@ def load(settings: Settings) -> None:
     else:
         _check_own_api(api)
         _serve_ours(settings, api)
-    with _told(api, sdk):
+    try:
         __import__("opentelemetry.propagate")
         if api and not sdk:
             _try_out()
+    except Exception as error:  # packages that do not fit fail in many ways
+        foreign.withdraw()
+        raise Unfit(_not_working(api, sdk, error)) from error
 
 
 def load_sdk() -> None:
@@ -52,25 +55,10 @@ def load_sdk() -> None:
     Raises:
         Unfit: It cannot be imported.
     """
-    with _told(_version("version"), _version("sdk.version")):
+    try:
         __import__("opentelemetry.sdk.trace")
-
-
-class _told:  # noqa: N801 - used like contextlib's functions; that module is not loaded at start-up
-    """What an import raises becomes what is wrong."""
-
-    __slots__ = ("_releases",)
-
-    def __init__(self, api: str, sdk: str) -> None:
-        self._releases = api, sdk
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
-        if isinstance(error, Exception):  # packages that do not fit fail in many ways
-            foreign.withdraw()
-            raise Unfit(_not_working(*self._releases, error)) from error
+    except Exception as error:  # as above
+        raise Unfit(_not_working(_version("version"), _version("sdk.version"), error)) from error
 
 
 def _check_name() -> None:

@@ -30,16 +30,16 @@ def attributes(settings: Settings) -> dict[str, Any]:
 
 def with_detected(settings: Settings, known: dict[str, Any]) -> dict[str, Any]:
     """The same, with what the detectors find that the user asks for."""
+    # Resource.create runs them on threads; without any asked for that is not worth its price.
     if not settings.resource_detectors:
         return known
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - with the SDK, not before
 
-    # It runs them on threads; without any asked for that is not worth its price.
     return dict(Resource.create(known).attributes)
 
 
 def _of_sdk() -> dict[str, str]:
-    from opentelemetry.sdk.version import __version__ as sdk_version  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.version import __version__ as sdk_version  # noqa: PLC0415 - no more of it
 
     return {
         "telemetry.sdk.language": "python",

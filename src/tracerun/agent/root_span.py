@@ -21,7 +21,7 @@ _getpid = os.getpid
 
 
 def begin() -> None:
-    """Starts the span, and with it the SDK."""
+    """Starts the span, after the set-up."""
     if not sdk.ready() or sdk.State.pipeline is None:
         return
     from opentelemetry.trace import SpanKind  # noqa: PLC0415 - not before the API can be had

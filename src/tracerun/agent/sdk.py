@@ -1,6 +1,7 @@
-"""The SDK, set up at the first use that needs it: provider, resource, sampler, propagators, destination.
+"""The set-up at the first use that needs it: API, resource, sampler, propagators, destination.
 
-Loading the SDK costs 25 to 45 ms, so a program that makes and serves no call never pays it.
+The SDK's own provider is loaded then where lean spans will not do (``agent.lean``), else once somebody asks for it
+(``agent.completion``). A program that makes and serves no call pays for neither.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace.sampling import Sampler
 
+    from tracerun.agent.ids import PrivateIdGenerator
     from tracerun.agent.provider import OurProvider
     from tracerun.export.pipeline import Pipeline
     from tracerun.settings import Settings
@@ -86,13 +88,14 @@ def _set_up(settings: Settings) -> bool:
     with hidden(settings.unreadable_for_sdk + _unknown_to_sdk(settings)):
         try:
             releases.load(settings)
-            if not _can_wait(settings):
+            is_lean = _can_be_lean(settings)
+            if not is_lean or settings.asks_for_official_setup:
                 releases.load_sdk()
         except releases.Unfit as why:
             if Process.is_target:
                 guard.say(f"nothing is traced: {why}", slug="opentelemetry-misfit")
             return False
-        _make_provider(settings)
+        _make_provider(settings, is_lean=is_lean)
     guard.debug("service {}, sampler {}", State.pipeline and State.pipeline.service, settings.sampler)
     guard.debug("propagators: {}", ", ".join(settings.propagators))
     if "OTEL_PROPAGATORS" in settings.raw and not settings.config_file:
@@ -103,16 +106,15 @@ def _set_up(settings: Settings) -> bool:
     return True
 
 
-def _can_wait(settings: Settings) -> bool:
-    """Whether the SDK is to be loaded only once somebody asks for it."""
+def _can_be_lean(settings: Settings) -> bool:
     from tracerun.agent import lean  # noqa: PLC0415 - builds on the API
 
-    return lean.is_possible(settings) and not settings.asks_for_official_setup
+    return lean.is_possible(settings)
 
 
 def _prepare_context(settings: Settings) -> None:
     """Where the context comes from and where it goes along; what the instrumentation is told."""
-    from tracerun.agent import ambient, carrying, child_processes  # noqa: PLC0415 - load the SDK's API
+    from tracerun.agent import ambient, carrying, child_processes  # noqa: PLC0415 - load the API
     from tracerun.instrumentation import configuration  # noqa: PLC0415 - as above
 
     for line in configuration.apply(settings):
@@ -135,8 +137,10 @@ def _unknown_to_sdk(settings: Settings) -> list[str]:
     return [line.partition(":")[0] for line in lines]
 
 
-def _make_provider(settings: Settings) -> None:
+def _make_provider(settings: Settings, *, is_lean: bool) -> None:
     from tracerun.agent import lean, resource  # noqa: PLC0415 - build on the API
+    from tracerun.agent.ids import CountingIdGenerator, PrivateIdGenerator  # noqa: PLC0415 - as above
+    from tracerun.agent.succession import SUCCESSION  # noqa: PLC0415 - as above
     from tracerun.export import pipeline  # noqa: PLC0415
 
     State.pipeline = pipeline.start(settings, is_target=Process.is_target)
@@ -145,17 +149,16 @@ def _make_provider(settings: Settings) -> None:
     State.pipeline.service = str(attributes.get("service.name", ""))
     if settings.asks_for_official_setup and _set_up_officially(settings, State.pipeline, attributes):
         return
-    if lean.is_possible(settings):
-        lean.install(State.pipeline, settings, attributes, _made)
+    SUCCESSION.ids = ids = CountingIdGenerator() if settings.report else PrivateIdGenerator()
+    if is_lean:
+        lean.install(State.pipeline, settings, attributes, ids, _made)
         return
     from tracerun.agent import provider  # noqa: PLC0415 - builds on the SDK
-    from tracerun.agent.ids import CountingIdGenerator, PrivateIdGenerator  # noqa: PLC0415
 
-    ids = CountingIdGenerator() if settings.report else PrivateIdGenerator()
     provider.install(_made(resource.with_detected(settings, attributes), ids))
 
 
-def _made(attributes: dict[str, Any], ids: Any) -> OurProvider:
+def _made(attributes: dict[str, Any], ids: PrivateIdGenerator) -> OurProvider:
     """A provider of ours, for spans of the SDK's."""
     from tracerun.agent import provider  # noqa: PLC0415 - builds on the SDK
     from tracerun.export import processor  # noqa: PLC0415 - as above

@@ -35,7 +35,7 @@ class _Succession:
 
 
 def of_the_global_provider(name: str, version: str, schema_url: str | None) -> trace.Tracer:
-    """A tracer of whose provider is the global one."""
+    """A tracer of the global provider, whoever's that is."""
     return trace.get_tracer(name, version, schema_url=schema_url)
 
 

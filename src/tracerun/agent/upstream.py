@@ -62,7 +62,7 @@ class Activation:
 
     def activate(self) -> None:
         """Loads the package and has it instrument its library, once."""
-        from tracerun.agent import sdk  # noqa: PLC0415 - the SDK is loaded here, and not before
+        from tracerun.agent import sdk  # noqa: PLC0415 - OpenTelemetry is loaded here
 
         # The set-up of the SDK may have come by here itself.
         if self.state != WAITING or sys.is_finalizing() or not sdk.ready() or self.state != WAITING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import TraceFlags
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from tracerun.export.pipeline import Pipeline
 
-SAMPLED = 1
+SAMPLED = TraceFlags.SAMPLED
 
 
 class Processor(SpanProcessor):
