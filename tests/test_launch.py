@@ -551,7 +551,7 @@ def test_what_an_application_loads(run: Runner) -> None:
     parts = {name.split(".")[1] for name in extra if name.startswith("opentelemetry.")}
     assert parts == set(OPENTELEMETRY.split())
     assert {name for name in extra if name.startswith("opentelemetry.sdk.")} == {"opentelemetry.sdk.version"}
-    assert len([name for name in extra if name.startswith("tracerun.")]) <= 61
+    assert len([name for name in extra if name.startswith("tracerun.")]) <= 63
 
 
 def instructions(run: Runner, *words: str, **env: str | None) -> int:
