@@ -29,15 +29,18 @@ class _Completion:
     """How far it is.
 
     Attributes:
-        make: Makes our provider and has our own spans be the SDK's; none where nothing waits for the SDK.
+        make: Makes our provider; none where nothing waits for the SDK.
+        adopt: Has our own spans be the SDK's, and says here that the provider is there.
         provider: Ours, once there is one.
         failed: Whether the SDK cannot be had.
+        lost: Whether a thread was loading it that is not there in this forked process.
     """
 
     def __init__(self) -> None:
         self.make: Callable[[], OurProvider] | None = None
+        self.adopt: Callable[[OurProvider], None] | None = None
         self.provider: OurProvider | None = None
-        self.failed = False
+        self.failed = self.lost = False
         # Held while nothing is imported: whoever imports the SDK has the locks of its modules.
         self.lock: Any = RLock()
 
@@ -50,27 +53,26 @@ def complete() -> OurProvider | None:
 
     Returns:
         Our provider; None where it cannot be had.
+
+    Raises:
+        Exception: What the program's own code has raised meanwhile, in a handler of a signal.
     """
     if _waits() and not sys.is_finalizing():
-        with _prepared():
-            try:
-                releases.load_sdk()
-            except releases.Unfit as why:
-                COMPLETION.failed = True
-                if Process.is_target:
-                    guard.say(f"the program's own spans are not traced: {why}", slug="opentelemetry-misfit")
-        if hooks.has_run(SDK):  # else this is one of its own modules that asks
+        if COMPLETION.lost:
+            _fail("it was being loaded when this child process was forked", "child-not-loading")
+        elif _load() and hooks.has_run(SDK):  # else this is one of its own modules that asks
             on_sdk()
     return COMPLETION.provider
 
 
-def wait(make: Callable[[], OurProvider]) -> None:
+def wait(make: Callable[[], OurProvider], adopt: Callable[[OurProvider], None]) -> None:
     """Has the SDK wait until somebody asks for it; where it is loaded already it is not waited for.
 
     Args:
-        make: Makes our provider and has our own spans be the SDK's.
+        make: Makes our provider.
+        adopt: Has our own spans be the SDK's, and sets the provider.
     """
-    COMPLETION.make = make
+    COMPLETION.make, COMPLETION.adopt = make, adopt
     if SDK in sys.modules:
         complete()
 
@@ -91,25 +93,48 @@ def on_sdk() -> None:
     """The SDK's code has run, whoever has imported it."""
     if not _waits():
         return
-    with _prepared():
+    with guard.guarded(LOADING), _undisturbed():
         # All that is imported, before the lock is taken.
         import tracerun.agent.provider  # noqa: PLC0415 - builds on the SDK
         import tracerun.export.processor  # noqa: F401, PLC0415 - as above
 
         with COMPLETION.lock:
-            if COMPLETION.make is not None and _waits():
-                COMPLETION.failed = True  # unless it is made: what fails once is not tried at each span
-                COMPLETION.provider = COMPLETION.make()
-                COMPLETION.failed = False
-                guard.debug("the SDK is loaded; our spans are its own from here on")
+            if _waits():
+                _make()
 
 
 def in_forked_child() -> None:
-    """Where another thread of the parent was loading the SDK, nobody here can ever load the rest: it would wait."""
-    if _waits() and SDK in sys.modules and not hooks.has_run(SDK) and forks.is_importing():
-        COMPLETION.failed = True
-        line = "the program's own spans are not traced in this child process: it was forked while the SDK was loaded"
-        guard.say(line, slug="child-not-loading")
+    """Where another thread of the parent was loading the SDK nobody here can ever load the rest, but would wait."""
+    COMPLETION.lost = _waits() and not hooks.has_run(SDK) and forks.is_importing("opentelemetry")
+
+
+def _load() -> bool:
+    try:
+        with _undisturbed():
+            releases.load_sdk()
+    except releases.Unfit as why:
+        _fail(str(why), "opentelemetry-misfit")
+    except (OSError, MemoryError) as error:  # that passes: whoever asks next may have it
+        guard.debug("the SDK could not be loaded: {}", error)
+    else:
+        return True
+    return False
+
+
+def _fail(why: str, slug: str) -> None:
+    COMPLETION.failed = True
+    if Process.is_target or COMPLETION.lost:
+        guard.say(f"the program's own spans are not traced: {why}", slug=slug)
+
+
+def _make() -> None:
+    assert COMPLETION.make is not None and COMPLETION.adopt is not None  # noqa: S101, PT018 - somebody waits
+    try:
+        COMPLETION.adopt(COMPLETION.make())
+    except Exception:
+        COMPLETION.failed = True  # not tried at each span
+        raise
+    guard.debug("the SDK is loaded; our spans are its own from here on")
 
 
 def _waits() -> bool:
@@ -117,7 +142,9 @@ def _waits() -> bool:
 
 
 @contextmanager
-def _prepared() -> Iterator[None]:
+def _undisturbed() -> Iterator[None]:
     """Around what loads the SDK, which raises where a variable of its is wrong."""
-    with forks.loading(), guard.guarded(LOADING), shadows.out_of_the_way(), hidden(Process.settings.unreadable_for_sdk):
+    # The API's own module has read the propagators long ago.
+    unreadable = [name for name in Process.settings.unreadable_for_sdk if name != "OTEL_PROPAGATORS"]
+    with forks.loading(), shadows.out_of_the_way(), hidden(unreadable):
         yield

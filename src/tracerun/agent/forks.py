@@ -70,7 +70,7 @@ def _waiting(original: Callable[..., Any]) -> Callable[..., Any]:
     def fork() -> Any:
         never, until = allocate_lock(), monotonic() + TIMEOUT
         never.acquire()
-        while (_others() or is_importing()) and monotonic() < until:
+        while (_others() or is_importing("")) and monotonic() < until:
             never.acquire(timeout=PAUSE)
         return original()
 
@@ -83,10 +83,13 @@ def _others() -> bool:
     return any(thread != me for thread in _Loading.threads)
 
 
-def is_importing() -> bool:
-    """Whether another thread has the lock of a module. Private to Python, 3.10 to 3.13 alike; nothing is assumed."""
+def is_importing(package: str) -> bool:
+    """Whether another thread has the lock of a module, whose name begins so.
+
+    Private to Python, 3.10 to 3.13 alike; nothing is assumed.
+    """
     locks = getattr(sys.modules.get("_frozen_importlib"), "_module_locks", {})
-    owners = [getattr(lock(), "owner", None) for lock in list(locks.values())]
+    owners = [getattr(lock(), "owner", None) for name, lock in list(locks.items()) if name.startswith(package)]
     return any(owner not in (None, get_ident()) for owner in owners)
 
 

@@ -59,16 +59,13 @@ BY_PARENT = "parentbased_"
 _new = object.__new__
 
 
-class _StandIn:
-    """What the encoders read of the SDK's resource, or of its scope; all else is the SDK's own to answer."""
+class _Source:
+    """What the encoders read of the SDK's resource, or of its scope, while the SDK is not loaded."""
 
-    def __init__(self, real: Callable[[], Any], **own: Any) -> None:
-        vars(self).update(own, _real=real)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or completion.complete() is None:
-            raise AttributeError(name)
-        return getattr(self._real(), name)
+    def __init__(
+        self, attributes: Mapping[str, Any], schema_url: str | None, name: str = "", version: str = ""
+    ) -> None:
+        self.attributes, self.schema_url, self.name, self.version = attributes, schema_url, name, version
 
 
 class _Lean:
@@ -113,9 +110,7 @@ class LeanTracer(Tracer):
 
     def __init__(self, name: str, version: str, schema_url: str | None) -> None:
         self.name, self.version, self.schema_url = name, version, schema_url
-        self._instrumentation_scope: Any = _StandIn(
-            self._described, name=name, version=version, schema_url=schema_url, attributes={}
-        )
+        self._instrumentation_scope: Any = _Source({}, schema_url, name, version)
         self.official: Tracer | None = None
 
     @property
@@ -155,12 +150,6 @@ class LeanTracer(Tracer):
                 return NoOpTracer()
             self.official = provider.get_tracer(self.name, self.version, schema_url=self.schema_url)
         return self.official
-
-    def _described(self) -> Any:
-        from tracerun.agent.provider import describe  # noqa: PLC0415 - builds on the SDK
-
-        describe(self)
-        return self._instrumentation_scope
 
     def start_described(  # noqa: PLR0917 - by position, for each request comes here
         self,
@@ -247,13 +236,13 @@ def install(
     LEAN.pipeline, LEAN.take, LEAN.ids = pipeline, pipeline.take, ids
     LEAN.bound, LEAN.counts = _bound(settings), bool(settings.report)
     LEAN.by_parent = settings.sampler.startswith(BY_PARENT)
-    LEAN.resource, LEAN.process = _of(attributes), os.getpid()
+    LEAN.resource, LEAN.process = _Source(attributes, ""), os.getpid()
     LEAN.ids.on_unseen_fork = lambda: _see_unseen_fork(pipeline)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_start_over)
     SUCCESSION.tracer_of = tracer_of
     succession.watch(_hand_over)
-    completion.wait(lambda: _adopt(make(LEAN.resource.attributes, LEAN.ids)))
+    completion.wait(lambda: make(LEAN.resource.attributes, LEAN.ids), _adopt)
 
 
 def tracer_of(name: str, version: str, schema_url: str | None) -> Tracer:
@@ -263,24 +252,31 @@ def tracer_of(name: str, version: str, schema_url: str | None) -> Tracer:
     if SUCCESSION.successor is not None or ids is not LEAN.ids:
         return succession.of_the_global_provider(name, version, schema_url)
     made = LEAN.tracers.setdefault(name, LeanTracer(name, version, schema_url))
-    if official is not None:
-        made._described()
+    if completion.COMPLETION.provider is not None:
+        _describe(made)
     return made
 
 
-def _adopt(provider: OurProvider) -> OurProvider:
+def _adopt(provider: OurProvider) -> None:
     """The SDK is loaded: lean spans, also those that are open, are spans of its own from here on."""
-    from tracerun.agent.provider import be_spans_of_the_sdk  # noqa: PLC0415 - builds on the SDK
+    from opentelemetry.sdk.trace import Span  # noqa: PLC0415 - loaded by now
 
     provider.on_processor = lambda: _stop(provider)
-    be_spans_of_the_sdk(LeanSpan)
+    LeanSpan.__bases__ = (Span,)
+    # In this order: other threads may ask for tracers, for the provider, or for what only the SDK's span has.
+    completion.COMPLETION.provider = provider
     for tracer in list(LEAN.tracers.values()):
-        tracer._described()
-    if SUCCESSION.successor is None:
-        succession.be_global(provider)
-    else:
-        provider.hand_over(SUCCESSION.successor)
-    return provider
+        _describe(tracer)
+    programs = succession.be_global(provider)
+    if programs is not None:
+        provider.hand_over(programs)
+
+
+def _describe(tracer: LeanTracer) -> None:
+    """Gives a tracer the SDK's own description of itself."""
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415 - loaded by now
+
+    tracer._instrumentation_scope = InstrumentationScope(tracer.name, tracer.version, tracer.schema_url)
 
 
 def _stop(provider: OurProvider) -> None:
@@ -302,7 +298,7 @@ def _start_over() -> None:
     """
     if completion.COMPLETION.provider is None and LEAN.process != os.getpid():
         LEAN.process = os.getpid()
-        LEAN.resource = _of({**LEAN.resource.attributes, **resource.of_process()})
+        LEAN.resource = _Source({**LEAN.resource.attributes, **resource.of_process()}, "")
         LEAN.ids.reseed()
 
 
@@ -312,10 +308,6 @@ def _see_unseen_fork(pipeline: Pipeline) -> None:
         pipeline.start_over()
     finally:
         _start_over()
-
-
-def _of(attributes: dict[str, Any]) -> Any:
-    return _StandIn(lambda: completion.provider_of_ours().resource, attributes=attributes, schema_url="")
 
 
 def _copy_of(attributes: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -74,10 +74,14 @@ class LeanEvent:
     """An event, as the encoders read one; the SDK's own kind is made of it where somebody asks for that."""
 
     __slots__ = ("attributes", "name", "timestamp")
-    dropped_attributes = 0
 
-    def __init__(self, name: str, attributes: dict[str, Any], timestamp: int) -> None:
+    def __init__(self, name: str, attributes: Any, timestamp: int) -> None:
         self.name, self.attributes, self.timestamp = name, attributes, timestamp
+
+    @property
+    def dropped_attributes(self) -> int:
+        """How many attributes the limits, or their names, have dropped."""
+        return getattr(self.attributes, "dropped", 0)
 
 
 class LeanSpan(Span):
@@ -110,11 +114,25 @@ class LeanSpan(Span):
     start_time = property(attrgetter("_start_time"))
     end_time = property(attrgetter("_end_time"))
     status = property(attrgetter("_status"))
-    resource: Resource = property(attrgetter("_tracer.resource"))  # type: ignore[assignment]
-    instrumentation_scope: InstrumentationScope = property(attrgetter("_tracer._instrumentation_scope"))  # type: ignore[assignment]
     instrumentation_info = property(lambda span: span._sdks().instrumentation_info)
     start = property(lambda span: span._sdks().start)
     to_json = property(lambda span: span._sdks().to_json)
+    _readable_span = property(lambda span: span._sdks()._readable_span)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(name="{self._name}", context={self._context})'
+
+    @property
+    def resource(self) -> Resource:
+        """As the SDK's."""
+        completion.complete()
+        return self.tracerun_source()[0]
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """As the SDK's."""
+        completion.complete()
+        return self.tracerun_source()[1]
 
     def get_span_context(self) -> SpanContext:
         """As the SDK's."""
@@ -190,14 +208,15 @@ class LeanSpan(Span):
         return self._attributes
 
     def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
-        """As the SDK's; a plain one of an open span is only noted."""
+        """As the SDK's; the first ones of an open span are only noted."""
         events = self._events
         if events is _NOTHING:
             events = self._events = []
-        texts = {} if attributes is None else attributes
-        room = self._end_time is None and type(events) is list and len(events) < MOST
-        if room and type(texts) is dict and is_plain(texts):
-            events.append(LeanEvent(name, texts.copy(), time_ns() if timestamp is None else timestamp))
+        if self._end_time is None and type(events) is list and len(events) < MOST:
+            known = {} if attributes is None else attributes
+            plain = type(known) is dict and is_plain(known)
+            kept = known.copy() if plain else BoundedAttributes(MOST, known, immutable=True)
+            events.append(LeanEvent(name, kept, time_ns() if timestamp is None else timestamp))
             return
         self._sdks().add_event(name, attributes, timestamp)
 
@@ -213,20 +232,22 @@ class LeanSpan(Span):
         escaped: bool = False,
     ) -> None:
         """As the SDK's."""
-        given = attributes or {}
         told: dict[str, Any] = {"exception.type": type_name(exception), "exception.message": str(exception)}
-        if "exception.stacktrace" not in given:
-            lines = traceback.format_exception(type(exception), exception, exception.__traceback__)
-            told["exception.stacktrace"] = "".join(lines)
-        self.add_event("exception", {**told, "exception.escaped": str(escaped), **given}, timestamp)
+        if "exception.stacktrace" not in (attributes or ()):
+            told["exception.stacktrace"] = "".join(traceback.format_exception(exception))
+        told["exception.escaped"] = str(escaped)
+        told.update(attributes or ())
+        self.add_event("exception", told, timestamp)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """As the SDK's; what needs no look at what was there before is only put there."""
-        fresh = self._status.status_code is StatusCode.UNSET and self._end_time is None
-        if fresh and type(status) is Status and status.status_code is not StatusCode.UNSET and description is None:
-            self._status = status
+        """As the SDK's: what is OK stays that."""
+        is_code = isinstance(status, StatusCode)
+        if self._end_time is not None or not (is_code or (isinstance(status, Status) and description is None)):
+            self._sdks().set_status(status, description)  # says so
             return
-        self._sdks().set_status(status, description)
+        code = status if isinstance(status, StatusCode) else status.status_code
+        if self._status.status_code is not StatusCode.OK and code is not StatusCode.UNSET:
+            self._status = Status(status, description) if isinstance(status, StatusCode) else status
 
     def update_name(self, name: str) -> None:
         """As the SDK's."""
@@ -261,11 +282,16 @@ class LeanSpan(Span):
         if events is _NOTHING or type(events) is list:
             self._events = self._new_events()  # type: ignore[attr-defined]
             for event in events:
-                unchanging = BoundedAttributes(MOST, event.attributes, immutable=True)
-                self._events.append(Event(event.name, unchanging, event.timestamp))
+                plain = type(event.attributes) is dict
+                kept = BoundedAttributes(MOST, event.attributes, immutable=True) if plain else event.attributes
+                self._events.append(Event(event.name, kept, event.timestamp))
         if self._links is _NOTHING:
             self._links = self._new_links(_NOTHING)  # type: ignore[attr-defined]
         return super()
+
+    def tracerun_source(self) -> tuple[Resource, InstrumentationScope]:
+        """What ``export.otlp.source`` reads of a span, without loading the SDK."""
+        return self._tracer.resource, self._tracer._instrumentation_scope
 
     def tracerun_fields(self) -> tuple[Any, ...]:
         """What ``export.otlp.fields`` reads of a span, without the copies that properties make."""

@@ -249,14 +249,10 @@ def _on_opentelemetry(trace: ModuleType) -> None:
     original = vars(trace)["get_tracer_provider"]
 
     def get_tracer_provider() -> Any:
-        if trace.get_tracer_provider is get_tracer_provider:
-            settled = trace._TRACER_PROVIDER is not None
-            if not settled:
-                with guard.guarded("the set-up of the OpenTelemetry SDK"):
-                    from tracerun.agent import sdk  # noqa: PLC0415 - as above
+        if trace._TRACER_PROVIDER is None:
+            from tracerun.agent import sdk  # noqa: PLC0415 - as above
 
-                    settled = sdk.provide()
-            if settled:
+            if sdk.provide() and trace.get_tracer_provider is get_tracer_provider:
                 trace.get_tracer_provider = original  # type: ignore[attr-defined]
         return original()
 

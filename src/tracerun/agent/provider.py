@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Span, SpanProcessor, Tracer, TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
+from opentelemetry.sdk.util.instrumentation import InstrumentationInfo
 
-from tracerun.agent import guard, shadows, succession
+from tracerun.agent import shadows, succession
 from tracerun.agent.ambient import start_in_place
 from tracerun.agent.ids import PrivateIdGenerator
 from tracerun.agent.resource import of_process
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace.sampling import Sampler
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    from tracerun.agent.lean import LeanTracer
     from tracerun.settings import Settings
 
 _PYQWEST = "pyqwest"
@@ -54,16 +54,6 @@ class SwitchableTracer(Tracer):
         """As the SDK's, or as the successor's; placed where it belongs in this process."""
         start = super().start_span if self.successor is None else self.successor.start_span
         return start_in_place(start, name, context, kind, *args, **kwargs)
-
-
-def be_spans_of_the_sdk(lean: type[trace.Span]) -> None:
-    """Has spans that are made of the API alone be spans of the SDK's, those that are open among them."""
-    lean.__bases__ = (Span,)
-
-
-def describe(tracer: LeanTracer) -> None:
-    """Gives a tracer of such spans the SDK's own description of itself."""
-    tracer._instrumentation_scope = InstrumentationScope(tracer.name, tracer.version, tracer.schema_url)
 
 
 def _place_spans_of_others() -> None:
@@ -209,15 +199,10 @@ def made(
 
 def install(provider: OurProvider) -> None:
     """Makes a provider the global one, so that the program's ``set_tracer_provider`` still works once."""
-    if succession.has_begun():
-        # The program was first: its provider stays, and ours stands aside.
-        SUCCESSION.successor = trace._TRACER_PROVIDER
+    if succession.be_global(provider) is None:
+        succession.watch(provider.hand_over)
+    else:
         _place_spans_of_others()
-        line = "the program has a tracer provider of its own; spans go where that one sends them"
-        guard.say(line, slug="own-provider")
-        return
-    succession.be_global(provider)
-    succession.watch(provider.hand_over)
 
 
 def configure_officially(settings: Settings, processor: SpanProcessor, attributes: dict[str, Any]) -> None:

@@ -53,12 +53,28 @@ def load_sdk() -> None:
     """Imports the SDK.
 
     Raises:
-        Unfit: It cannot be imported.
+        Unfit: It does not fit.
+        Exception: It cannot be imported at this moment, or the program's own code has raised it.
     """
     try:
         __import__("opentelemetry.sdk.trace")
-    except Exception as error:  # as above
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        if _is_programs(error):
+            raise
         raise Unfit(_not_working(_version("version"), _version("sdk.version"), error)) from error
+
+
+def _is_programs(error: Exception) -> bool:
+    """Whether code of the program's has raised it, in a handler of a signal that came meanwhile."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__"))
+    package = module.partition(".")[0]
+    known = (foreign.ROOT, "tracerun", "typing_extensions", "_frozen_importlib", "_frozen_importlib_external")
+    return not isinstance(error, ImportError) and package not in known and package not in sys.stdlib_module_names
 
 
 def _check_name() -> None:

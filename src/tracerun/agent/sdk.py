@@ -73,12 +73,21 @@ def ready() -> bool:
 
 
 def provide() -> bool:
-    """For who asks for the tracer provider: sets up and loads what there is; whether that has come to its end."""
-    if ready():
-        from tracerun.agent import completion  # noqa: PLC0415 - loaded by now
+    """For who asks for the tracer provider: sets up and loads what there is; whether that has come to its end.
 
-        completion.complete()
-    return State.phase != UNDER_WAY
+    Raises:
+        Exception: What the program's own code has raised meanwhile, in a handler of a signal.
+    """
+    with guard.guarded(SET_UP):
+        ready()
+    if State.phase != READY:
+        return State.phase == IMPOSSIBLE
+    from tracerun.agent import completion, succession  # noqa: PLC0415 - loaded by now
+
+    provider = completion.complete()
+    if provider is not None:
+        succession.be_global(provider)  # the program may have put back what was there before
+    return provider is not None or completion.COMPLETION.failed
 
 
 def _set_up(settings: Settings) -> bool:

@@ -47,12 +47,21 @@ def has_begun() -> bool:
     return trace._TRACER_PROVIDER is not None
 
 
-def be_global(provider: trace.TracerProvider) -> None:
-    """Makes a provider of ours the global one.
+def be_global(provider: trace.TracerProvider) -> trace.TracerProvider | None:
+    """Makes a provider of ours the global one, unless the program has its own.
 
     Not through ``set_tracer_provider``: that one can be called only once, and the call is the program's.
+
+    Returns:
+        The program's.
     """
-    trace._TRACER_PROVIDER = SUCCESSION.provider = provider
+    if SUCCESSION.successor is None and trace._TRACER_PROVIDER not in (None, provider):
+        SUCCESSION.successor = trace._TRACER_PROVIDER
+        line = "the program has a tracer provider of its own; spans go where that one sends them"
+        guard.say(line, slug="own-provider")
+    if trace._TRACER_PROVIDER is None:
+        trace._TRACER_PROVIDER = SUCCESSION.provider = provider
+    return SUCCESSION.successor
 
 
 def started() -> int | None:

@@ -99,6 +99,15 @@ def fields(span: ReadableSpan) -> Fields:
     return read
 
 
+def source(span: ReadableSpan) -> tuple[Resource, InstrumentationScope | None]:
+    """What made a span: its resource and its scope, or what stands for them while the SDK is not loaded."""
+    own = getattr(span, "tracerun_source", None)
+    if own is not None:
+        made: tuple[Resource, InstrumentationScope | None] = own()
+        return made
+    return span.resource, span.instrumentation_scope
+
+
 def _public_fields(span: ReadableSpan) -> Fields:
     return (
         span.context,

@@ -28,7 +28,7 @@ _NON_FINITE = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}
 
 def encode_request(spans: Sequence[ReadableSpan]) -> str:
     """``ExportTraceServiceRequest`` of ended spans, in their order, as one line without its newline."""
-    return frame_request([(span.resource, span.instrumentation_scope, encode_span(span)) for span in spans])
+    return frame_request([(*otlp.source(span), encode_span(span)) for span in spans])
 
 
 def frame_request(encoded: Sequence[tuple[Resource, InstrumentationScope | None, str]]) -> str:

@@ -51,7 +51,7 @@ _DOUBLE = struct.Struct("<d")
 
 def encode_request(spans: Sequence[ReadableSpan]) -> bytes:
     """``opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest`` of ended spans, in their order."""
-    return frame_request([(span.resource, span.instrumentation_scope, encode_span(span)) for span in spans])
+    return frame_request([(*otlp.source(span), encode_span(span)) for span in spans])
 
 
 def frame_request(encoded: Sequence[tuple[Resource, InstrumentationScope | None, bytes]]) -> bytes:

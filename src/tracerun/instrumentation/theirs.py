@@ -22,7 +22,7 @@ def is_traced(kind: SpanKind, context: Context | None = None, package: str = "")
     """Whether the span around this is theirs, of this kind: it stands for the same operation."""
     # Not get_current_span(): that one checks its class, and each call to another service comes here.
     span: Any = (get_current() if context is None else context).get(_SPAN_KEY)
-    if getattr(span, "kind", None) is not kind or not span.is_recording():
+    if getattr(span, "kind", None) is not kind or not span.is_recording() or hasattr(span, "tracerun_source"):
         return False
     scope = getattr(span, "instrumentation_scope", None)
     return scope is not None and scope.name.startswith(PACKAGES + package)
