@@ -68,6 +68,19 @@ OPERATIONS = {
         True,
     ),
     "printed": ("import json; print(json.loads(span.to_json())['attributes'])", True),
+    "attributes changed while they are read": (
+        """for key in span.attributes: span.set_attribute(key, "hidden")
+    for key, value in span.attributes.items(): span.set_attribute("copy." + key, value)
+    view = span.attributes
+    span.set_attributes(view)
+    span.set_attribute("late", [1])
+    print("late" in view)""",
+        False,
+    ),
+    "an exception with a trace of its own": (
+        "span.record_exception(KeyError('why'), {'exception.stacktrace': 'short', 'more': 1})",
+        False,
+    ),
     "asked who it is": (
         "print(span.instrumentation_scope, span.resource == trace.get_tracer_provider().resource)",
         True,
@@ -75,7 +88,7 @@ OPERATIONS = {
     "its resource used": ("print(span.resource.merge(span.resource).attributes['telemetry.sdk.language'])", True),
     "used as a context manager": (
         "span.add_event('a')\n    try:\n        with span: 1 / 0\n    except ZeroDivisionError: pass",
-        True,
+        True,  # which warns of what we say of the span after its end
     ),
     "a span of its own": (
         "with trace.get_tracer('own').start_as_current_span('inner') as own: own.set_attribute('a', (1,))",
@@ -268,7 +281,7 @@ class Session(requests.Session):
                 for _ in range(2):
                     trace.get_current_span().set_status(None)
         return Adapter()
-print("linked", Session().get(sys.argv[1]).status_code)
+print("odd status", Session().get(sys.argv[1]).status_code)
 """
 
 
@@ -287,7 +300,7 @@ def test_one_that_cannot_be_loaded(run: Runner, web: Any) -> None:
     (line,) = [line for line in checked.out.splitlines() if line.startswith("  fault")]
     assert (checked.status, "no such wheel" in line) == (1, True)
     done = run.traced(PYTHON, run.program(BROKEN), web.url, env=env)
-    assert (done.status, done.out, done.theirs) == (0, "NonRecordingSpan 200\n" * 2 + "linked 200\n", ""), done
+    assert (done.status, done.out, done.theirs) == (0, "NonRecordingSpan 200\n" * 2 + "odd status 200\n", ""), done
     assert done.slugs == ["opentelemetry-misfit"]
     assert "no such wheel" in done.ours[0]
     assert len(done.spans) == 4
@@ -340,6 +353,8 @@ except Interrupted:
 own()
 """,
 }
+TIMED = ASKING["interrupted"].replace("class Interrupted(Exception)", "class Interrupted(TimeoutError)")
+ASKING["timed out"] = TIMED
 ASKED = """
 import sys, requests
 requests.get(sys.argv[1])
@@ -349,7 +364,7 @@ def own():
     span.end()
     print(type(span).__name__)
 """
-FIRST = {"without descriptors": "NonRecordingSpan\n", "interrupted": "interrupted\n"}
+FIRST = {"timed out": "interrupted\n", "without descriptors": "NonRecordingSpan\n", "interrupted": "interrupted\n"}
 
 
 @pytest.mark.parametrize("name", ASKING)
@@ -395,6 +410,43 @@ def test_what_needs_it_from_the_start(run: Runner, web: Any, env: dict[str, str 
     assert (done.status, done.out, done.err, len(done.spans)) == (0, "True\n", "", 1), done
     detected = "process.command" in json.dumps(_requests(run))
     assert detected is ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS" in env)
+
+
+SHARED = """
+import sys, threading
+sys.setswitchinterval(1e-5)
+import flask
+from opentelemetry import trace
+app = flask.Flask("shop")
+@app.route("/")
+def answer():
+    span = trace.get_current_span()
+    for number in range(100):
+        span.add_event(f"event {number}")
+    seen = []
+    threads = [threading.Thread(target=lambda: seen.append(len(span.events))) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    print(seen)
+    return "x"
+app.test_client().get("/")
+"""
+
+
+def test_a_span_that_threads_share(run: Runner) -> None:
+    """Each sees all of its events, and they are sent once."""
+    done = run.traced(PYTHON, run.program(SHARED))
+    assert (done.status, done.out, done.theirs) == (0, "[100, 100, 100, 100]\n", ""), done
+    assert [len(span.events) for span in done.spans] == [100]
+
+
+def test_one_that_is_put_there(run: Runner, web: Any) -> None:
+    """A provider that the program puts there itself, past ``set_tracer_provider``, takes over all the same."""
+    put = "trace._TRACER_PROVIDER = Provider()\nimport opentelemetry.sdk.trace"
+    program = SUCCESSOR.replace("trace.set_tracer_provider(Provider())", put)
+    done = run.traced(PYTHON, run.program(program), web.url)
+    assert (done.status, done.slugs, done.out.count("start GET")) == (0, ["own-provider"], 6), done
+    assert len(done.spans) == 1
 
 
 PROCESSOR = """

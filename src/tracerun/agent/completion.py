@@ -1,8 +1,8 @@
 """The SDK itself: loaded once somebody asks for more than our own spans are, which are made of the API alone.
 
 That is a program that asks for the tracer provider (to make spans of its own, or to add a processor), that imports
-the SDK, or that reads of a span of ours what only the SDK's has. To load it takes as long as all else that a traced
-application needs, so that most programs do without.
+the SDK, or that wants of a span of ours what only the SDK's has: links, its resource, more than 128 events. To load
+it takes as long as all else that a traced application needs, so that most programs do without.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Completion:
         make: Makes our provider; none where nothing waits for the SDK.
         adopt: Has our own spans be the SDK's, and says here that the provider is there.
         provider: Ours, once there is one.
-        failed: Whether the SDK cannot be had.
+        failed: Whether the SDK, or our provider, cannot be had.
         lost: Whether a thread was loading it that is not there in this forked process.
     """
 
@@ -55,11 +55,11 @@ def complete() -> OurProvider | None:
         Our provider; None where it cannot be had.
 
     Raises:
-        Exception: What the program's own code has raised meanwhile, in a handler of a signal.
+        Exception: What the program's handler of a signal has raised, while the SDK was imported.
     """
     if _waits() and not sys.is_finalizing():
         if COMPLETION.lost:
-            _fail("it was being loaded when this child process was forked", "child-not-loading")
+            _fail("the SDK was being loaded when this child process was forked", "child-not-loading")
         elif _load() and hooks.has_run(SDK):  # else this is one of its own modules that asks
             on_sdk()
     return COMPLETION.provider
@@ -114,8 +114,8 @@ def _load() -> bool:
             releases.load_sdk()
     except releases.Unfit as why:
         _fail(str(why), "opentelemetry-misfit")
-    except (OSError, MemoryError) as error:  # that passes: whoever asks next may have it
-        guard.debug("the SDK could not be loaded: {}", error)
+    except releases.Passing as why:  # whoever asks next may have it
+        guard.debug("the SDK could not be loaded: {}", why)
     else:
         return True
     return False
@@ -131,8 +131,8 @@ def _make() -> None:
     assert COMPLETION.make is not None and COMPLETION.adopt is not None  # noqa: S101, PT018 - somebody waits
     try:
         COMPLETION.adopt(COMPLETION.make())
-    except Exception:
-        COMPLETION.failed = True  # not tried at each span
+    except Exception as error:
+        COMPLETION.failed = not releases.is_of_a_handler(error)  # else it would be tried at each span
         raise
     guard.debug("the SDK is loaded; our spans are its own from here on")
 
@@ -143,7 +143,7 @@ def _waits() -> bool:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Around what loads the SDK, which raises where a variable of its is wrong."""
+    """Around what loads the SDK, which raises where one of its variables has a wrong value."""
     # The API's own module has read the propagators long ago.
     unreadable = [name for name in Process.settings.unreadable_for_sdk if name != "OTEL_PROPAGATORS"]
     with forks.loading(), shadows.out_of_the_way(), hidden(unreadable):

@@ -269,6 +269,7 @@ def _adopt(provider: OurProvider) -> None:
         _describe(tracer)
     programs = succession.be_global(provider)
     if programs is not None:
+        LEAN.pipeline = None
         provider.hand_over(programs)
 
 

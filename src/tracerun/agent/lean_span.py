@@ -96,7 +96,6 @@ class LeanSpan(Span):
     _attributes: Any
     # What a span has that nobody has touched.
     _instrumentation_info = None
-    _record_exception = _set_status_on_exception = True
     _end_time: int | None = None
     _status = Status()
     _events: Any = _NOTHING
@@ -144,8 +143,8 @@ class LeanSpan(Span):
 
     @property
     def attributes(self) -> Mapping[str, Any]:
-        """As the SDK's."""
-        return MappingProxyType(self._attributes or {})
+        """As the SDK's; whoever goes through them while they change goes through a copy, as there."""
+        return MappingProxyType(self._checked())
 
     @property
     def events(self) -> Sequence[Event]:
@@ -209,16 +208,17 @@ class LeanSpan(Span):
 
     def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
         """As the SDK's; the first ones of an open span are only noted."""
-        events = self._events
-        if events is _NOTHING:
-            events = self._events = []
-        if self._end_time is None and type(events) is list and len(events) < MOST:
-            known = {} if attributes is None else attributes
-            plain = type(known) is dict and is_plain(known)
-            kept = known.copy() if plain else BoundedAttributes(MOST, known, immutable=True)
-            events.append(LeanEvent(name, kept, time_ns() if timestamp is None else timestamp))
-            return
-        self._sdks().add_event(name, attributes, timestamp)
+        known = {} if attributes is None else attributes
+        plain = type(known) is dict and is_plain(known)
+        kept = known.copy() if plain else BoundedAttributes(MOST, known, immutable=True)
+        with self._lock:
+            events = self._events
+            if events is _NOTHING:
+                events = self._events = []
+            if self._end_time is None and type(events) is list and len(events) < MOST:
+                events.append(LeanEvent(name, kept, time_ns() if timestamp is None else timestamp))
+                return
+        self._sdks().add_event(name, kept, timestamp)
 
     def add_link(self, context: SpanContext, attributes: Any = None) -> None:
         """As the SDK's."""
@@ -233,8 +233,8 @@ class LeanSpan(Span):
     ) -> None:
         """As the SDK's."""
         told: dict[str, Any] = {"exception.type": type_name(exception), "exception.message": str(exception)}
-        if "exception.stacktrace" not in (attributes or ()):
-            told["exception.stacktrace"] = "".join(traceback.format_exception(exception))
+        given = isinstance(attributes, dict) and attributes.get("exception.stacktrace")
+        told["exception.stacktrace"] = given or "".join(traceback.format_exception(exception))
         told["exception.escaped"] = str(escaped)
         told.update(attributes or ())
         self.add_event("exception", told, timestamp)
@@ -258,10 +258,11 @@ class LeanSpan(Span):
 
     def __exit__(self, *raised: object) -> None:
         """As the SDK's."""
-        if raised[1] is None:
-            self.end()
-        else:
-            self._sdks().__exit__(*raised)
+        error = raised[1]
+        if isinstance(error, BaseException) and self.is_recording():
+            self.record_exception(error, escaped=True)
+            self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        self.end()
 
     def end(self, end_time: int | None = None) -> None:
         """As the SDK's; the span itself goes on its way, for it does not change any more."""
@@ -278,15 +279,17 @@ class LeanSpan(Span):
         from opentelemetry.sdk.trace import Event  # noqa: PLC0415 - loaded by now
 
         self._checked()
-        events = self._events
-        if events is _NOTHING or type(events) is list:
-            self._events = self._new_events()  # type: ignore[attr-defined]
-            for event in events:
-                plain = type(event.attributes) is dict
-                kept = BoundedAttributes(MOST, event.attributes, immutable=True) if plain else event.attributes
-                self._events.append(Event(event.name, kept, event.timestamp))
-        if self._links is _NOTHING:
-            self._links = self._new_links(_NOTHING)  # type: ignore[attr-defined]
+        with self._lock:
+            events = self._events
+            if events is _NOTHING or type(events) is list:
+                made = self._new_events()  # type: ignore[attr-defined]
+                for event in events:
+                    plain = type(event.attributes) is dict
+                    kept = BoundedAttributes(MOST, event.attributes, immutable=True) if plain else event.attributes
+                    made.append(Event(event.name, kept, event.timestamp))
+                self._events = made
+            if self._links is _NOTHING:
+                self._links = self._new_links(_NOTHING)  # type: ignore[attr-defined]
         return super()
 
     def tracerun_source(self) -> tuple[Resource, InstrumentationScope]:

@@ -250,9 +250,12 @@ def _on_opentelemetry(trace: ModuleType) -> None:
 
     def get_tracer_provider() -> Any:
         if trace._TRACER_PROVIDER is None:
-            from tracerun.agent import sdk  # noqa: PLC0415 - as above
+            settle: Callable[[], bool] | None = None
+            with guard.guarded("the set-up of the OpenTelemetry SDK"):
+                from tracerun.agent import sdk  # noqa: PLC0415 - as above
 
-            if sdk.provide() and trace.get_tracer_provider is get_tracer_provider:
+                settle = sdk.provide
+            if settle is not None and settle() and trace.get_tracer_provider is get_tracer_provider:
                 trace.get_tracer_provider = original  # type: ignore[attr-defined]
         return original()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from _frozen_importlib_external import PathFinder
+from _signal import NSIG, getsignal
 
 from tracerun import __version__
 from tracerun.agent import foreign
@@ -23,6 +24,10 @@ US = f"tracerun {__version__}"
 
 class Unfit(Exception):  # noqa: N818 - what it is, not that it is an error
     """The releases cannot work together; the message names both sides and the fix."""
+
+
+class Passing(Exception):  # noqa: N818 - as above
+    """What may be otherwise the next time: no memory, no file descriptor; the message says it."""
 
 
 def load(settings: Settings) -> None:
@@ -54,27 +59,29 @@ def load_sdk() -> None:
 
     Raises:
         Unfit: It does not fit.
-        Exception: It cannot be imported at this moment, or the program's own code has raised it.
+        Passing: It cannot be imported at this moment.
+        Exception: The program's own handler of a signal has raised it.
     """
     try:
         __import__("opentelemetry.sdk.trace")
-    except (OSError, MemoryError):
-        raise
     except Exception as error:
-        if _is_programs(error):
+        if is_of_a_handler(error):
             raise
+        if isinstance(error, (OSError, MemoryError)):
+            raise Passing(first_line(error)) from error
         raise Unfit(_not_working(_version("version"), _version("sdk.version"), error)) from error
 
 
-def _is_programs(error: Exception) -> bool:
-    """Whether code of the program's has raised it, in a handler of a signal that came meanwhile."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__"))
-    package = module.partition(".")[0]
-    known = (foreign.ROOT, "tracerun", "typing_extensions", "_frozen_importlib", "_frozen_importlib_external")
-    return not isinstance(error, ImportError) and package not in known and package not in sys.stdlib_module_names
+def is_of_a_handler(error: Exception) -> bool:
+    """Whether the program's handler of a signal has raised it, in the middle of what we do: it is the program's."""
+    handlers = [getsignal(number) for number in range(1, NSIG)]
+    codes = {getattr(handler, "__code__", getattr(type(handler).__call__, "__code__", None)) for handler in handlers}
+    where = error.__traceback__
+    while where is not None:
+        if where.tb_frame.f_code in codes:
+            return True
+        where = where.tb_next
+    return False
 
 
 def _check_name() -> None:

@@ -32,9 +32,10 @@ _LOCK = RLock()
 
 
 class State:
-    """How far the set-up is, what it made, and how long it took."""
+    """How far the set-up is, what it made, how long it took; and whether a part of it asked for the provider."""
 
     phase = NOT_YET
+    was_asked = False
     pipeline: Pipeline | None = None
     seconds: float | None = None
 
@@ -43,7 +44,7 @@ def give_up() -> None:
     """In a forked child whose parent was half-way through the set-up: modules that it needs can never be loaded."""
     if State.phase == UNDER_WAY:
         State.phase = IMPOSSIBLE
-        line = "this child process is not traced: it was forked while another thread was loading the SDK"
+        line = "this child process is not traced: it was forked while another thread was loading OpenTelemetry"
         guard.say(line, slug="child-not-loading")
 
 
@@ -66,6 +67,9 @@ def ready() -> bool:
                 guard.debug("the set-up of the SDK has come to its end in {:.3f} s: {}", State.seconds, State.phase)
         finally:
             _LOCK.release()
+    if first and State.was_asked:
+        with guard.guarded(SET_UP):
+            provide()
     if first:
         with guard.guarded("the search for instrumentation packages"):
             packages.at_first_use()
@@ -76,15 +80,16 @@ def provide() -> bool:
     """For who asks for the tracer provider: sets up and loads what there is; whether that has come to its end.
 
     Raises:
-        Exception: What the program's own code has raised meanwhile, in a handler of a signal.
+        Exception: What the program's handler of a signal has raised, while the SDK was imported.
     """
     with guard.guarded(SET_UP):
         ready()
     if State.phase != READY:
+        State.was_asked = State.phase == UNDER_WAY
         return State.phase == IMPOSSIBLE
     from tracerun.agent import completion, succession  # noqa: PLC0415 - loaded by now
 
-    provider = completion.complete()
+    provider = completion.complete() or succession.SUCCESSION.provider
     if provider is not None:
         succession.be_global(provider)  # the program may have put back what was there before
     return provider is not None or completion.COMPLETION.failed
