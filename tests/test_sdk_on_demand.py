@@ -152,7 +152,7 @@ def test_as_with_the_sdk(run: Runner, name: str) -> None:
         *shown, loaded = ended.out.splitlines()
         assert (ended.status, ended.slugs) == (0, ["spans-kept"]), ended
         assert loaded == str(needed or bool(env))
-        results.append((shown, set(ended.theirs.splitlines()), _exported(run)))
+        results.append((shown, sorted(ended.theirs.splitlines()), _exported(run)))
     assert results[0] == results[1]
     assert "resourceSpans" in results[0][2][0]
 

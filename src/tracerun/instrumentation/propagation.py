@@ -150,12 +150,14 @@ class _NotOurs(logging.Filter):
         frame = sys._getframe().f_back
         while frame is not None:
             module = frame.f_globals.get("__name__", "")
-            if module.partition(".")[0] not in ("logging", "opentelemetry") and module != "tracerun.agent.provider":
+            # The agent's spans and tracers stand between: whoever has called them is asked.
+            if module.partition(".")[0] not in ("logging", "opentelemetry") and not module.startswith(_AGENT):
                 return not module.startswith("tracerun.instrumentation.")
             frame = frame.f_back
         return True
 
 
+_AGENT = "tracerun.agent."
 _TALKATIVE = (
     *("attributes", "baggage", "baggage.propagation", "propagators.composite"),
     *("trace.propagation.tracecontext", "trace.span"),
